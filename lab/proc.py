@@ -1,0 +1,273 @@
+"""Run external commands so that none outlives the lab.
+
+Each command gets a process group of its own. Leaving :func:`spawn` by any way ends the group, and a
+small watcher process ends it when the lab itself is killed: a parent-death signal
+(prctl(2) PR_SET_PDEATHSIG) would reach the direct child only, not make's compilers.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from lab.errors import LabError
+
+TAIL_LINES = 20
+"""Lines of a failed command's output that its error quotes."""
+
+GRACE_SECONDS = 2.0
+"""Between SIGTERM and SIGKILL for a process group that is ended."""
+
+WATCHER = """
+import os, signal, sys
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
+groups = set()
+for line in sys.stdin:
+    sign, group = line[0], int(line[1:])
+    groups.add(group) if sign == "+" else groups.discard(group)
+for group in groups:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except OSError:
+        pass
+"""
+"""Reads ``+pgid`` and ``-pgid`` lines; at end of file, that is when the lab is gone, kills."""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command that ran: exit status (negative signal number if killed), output, seconds."""
+
+    args: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+class CommandError(LabError):
+    """A command failed. ``completed`` has its whole output."""
+
+    def __init__(self, completed: Completed, hint: str = "") -> None:
+        self.completed = completed
+        lines = (completed.stderr.strip() or completed.stdout.strip()).splitlines()[-TAIL_LINES:]
+        quoted = "".join(f"\n  {line}" for line in lines)
+        super().__init__(
+            f"`{shlex.join(completed.args)}` {_status(completed.returncode)}" + quoted, hint
+        )
+
+
+def _status(returncode: int) -> str:
+    if returncode >= 0:
+        return f"ended with status {returncode}"
+    with suppress(ValueError):
+        return f"was killed by {signal.Signals(-returncode).name}"
+    return f"was killed by signal {-returncode}"
+
+
+class _Watcher:
+    """The process that outlives the lab just long enough to end what the lab started."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._owner = 0
+        self._lock = threading.Lock()
+
+    def tell(self, sign: str, group: int) -> None:
+        with self._lock:
+            if self._process is None or self._owner != os.getpid():
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", "-c", WATCHER],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                    text=True,
+                )
+                self._owner = os.getpid()
+            assert self._process.stdin is not None
+            with suppress(BrokenPipeError):
+                self._process.stdin.write(f"{sign}{group}\n")
+                self._process.stdin.flush()
+
+
+_watcher = _Watcher()
+
+
+@contextmanager
+def guard(group: int) -> Iterator[None]:
+    """While inside, process group ``group`` dies when this process does, even by SIGKILL.
+
+    For processes that something else than :func:`spawn` started (pexpect); their group is theirs
+    to end on the way out, see :func:`end_group`.
+    """
+    _watcher.tell("+", group)
+    try:
+        yield
+    finally:
+        _watcher.tell("-", group)
+
+
+def group_alive(group: int) -> bool:
+    """Whether the process group has a member, zombies included."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def end_group(group: int, reap: Callable[[], object] = lambda: None) -> None:
+    """SIGTERM, a short grace, SIGKILL to a whole process group.
+
+    ``reap`` is called while waiting to collect the leader, which otherwise stays as a zombie.
+    """
+    for number, patience in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, GRACE_SECONDS)):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, number)
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            reap()
+            if not group_alive(group):
+                return
+            time.sleep(0.01)
+
+
+@contextmanager
+def spawn(
+    cmd: Sequence[str | os.PathLike[str]],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a command in a group of its own; the group is gone when the context is left.
+
+    ``env`` is laid over the environment. Raises LabError if the command cannot be started.
+    """
+    args = [os.fspath(part) for part in cmd]
+    try:
+        process: subprocess.Popen[bytes] = subprocess.Popen(
+            args, cwd=cwd, env={**os.environ, **(env or {})}, start_new_session=True, **options
+        )
+    except FileNotFoundError as error:
+        if cwd is not None and not cwd.is_dir():
+            raise LabError(f"Cannot run `{args[0]}`: there is no directory {cwd}.") from error
+        raise LabError(
+            f"Cannot run `{args[0]}`: there is no such command.",
+            hint="`lab doctor` lists what this host lacks.",
+        ) from error
+    except OSError as error:
+        raise LabError(f"Cannot run `{args[0]}`: {error.strerror}.") from error
+    try:
+        with guard(process.pid):
+            yield process
+            process.wait()
+    finally:
+        if process.poll() is None or group_alive(process.pid):
+            end_group(process.pid, process.poll)
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()
+
+
+def run(
+    cmd: Sequence[str | os.PathLike[str]],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    log: Path | None = None,
+    check: bool = True,
+    capture: bool = True,
+    input: bytes | str | None = None,
+    on_line: Callable[[str], None] | None = None,
+    timeout: float | None = None,
+) -> Completed:
+    """Run a command to its end.
+
+    ``log`` is appended to with everything the command writes. ``on_line`` is called with each line,
+    stdout and stderr in one stream, as it comes (the result's ``stdout`` then has the last lines
+    only). ``capture`` False lets output through to the caller's. ``timeout`` is in seconds.
+    Raises CommandError on a non-zero status if ``check``, LabError on timeout or if the command
+    cannot be started.
+    """
+    args = tuple(os.fspath(part) for part in cmd)
+    data = input.encode() if isinstance(input, str) else input
+    started = time.monotonic()
+    pipe = subprocess.PIPE if capture or on_line else None
+    merged = on_line is not None or log is not None
+    with spawn(
+        cmd,
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
+        stdout=pipe,
+        stderr=subprocess.STDOUT if merged and pipe else pipe,
+    ) as process:
+        timer = threading.Timer(timeout, end_group, (process.pid,)) if timeout else None
+        if timer:
+            timer.daemon = True
+            timer.start()
+        try:
+            if merged and pipe:
+                out, err = _stream(process, data, log, on_line), b""
+            else:
+                out, err = process.communicate(data)
+        finally:
+            if timer:
+                timer.cancel()
+    seconds = time.monotonic() - started
+    if timeout and process.returncode < 0 and seconds >= timeout:
+        raise LabError(f"`{shlex.join(args)}` was stopped: not done after {timeout:.0f} s.")
+    completed = Completed(args, process.returncode, _text(out), _text(err), seconds)
+    if check and process.returncode != 0:
+        raise CommandError(completed, hint=f"All of its output is in {log}." if log else "")
+    return completed
+
+
+def _text(data: bytes | None) -> str:
+    return (data or b"").decode("utf-8", "backslashreplace")
+
+
+def _stream(
+    process: subprocess.Popen[bytes],
+    data: bytes | None,
+    log: Path | None,
+    on_line: Callable[[str], None] | None,
+) -> bytes:
+    """Pass output on line by line; keep the tail (with ``on_line``) or all of it."""
+    if data is not None:
+        feeder = threading.Thread(target=_feed, args=(process.stdin, data), daemon=True)
+        feeder.start()
+    kept: deque[bytes] = deque(maxlen=10 * TAIL_LINES if on_line else None)
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "ab") if log else open(os.devnull, "ab") as file:  # noqa: PTH123
+        assert process.stdout is not None
+        for line in process.stdout:
+            kept.append(line)
+            file.write(line)
+            if on_line is not None:
+                on_line(_text(line.rstrip(b"\r\n")))
+    return b"".join(kept)
+
+
+def _feed(stream: IO[bytes] | None, data: bytes) -> None:
+    assert stream is not None
+    with suppress(BrokenPipeError), stream:
+        stream.write(data)
