@@ -35,3 +35,7 @@ class UsageError(LabError):
     """The caller's input is wrong: options, a patch that does not apply, a tree that is none."""
 
     exit_code = ExitCode.USAGE
+
+
+class Unavailable(LabError):
+    """A source does not have what was asked for (as opposed to: it has something wrong)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,6 +45,11 @@ for group in groups:
         pass
 """
 """Reads ``+pgid`` and ``-pgid`` lines; at end of file, that is when the lab is gone, kills."""
+
+
+def have(command: str) -> bool:
+    """Whether a command is on the path."""
+    return shutil.which(command) is not None
 
 
 @dataclass(frozen=True)
@@ -152,17 +158,20 @@ def spawn(
     cmd: Sequence[str | os.PathLike[str]],
     *,
     cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | None] | None = None,
     **options: Any,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a command in a group of its own; the group is gone when the context is left.
 
-    ``env`` is laid over the environment. Raises LabError if the command cannot be started.
+    ``env`` is laid over the environment, a None unsets a variable. Raises LabError if the command
+    cannot be started.
     """
     args = [os.fspath(part) for part in cmd]
+    merged = {**os.environ, **(env or {})}
+    environment = {name: value for name, value in merged.items() if value is not None}
     try:
         process: subprocess.Popen[bytes] = subprocess.Popen(
-            args, cwd=cwd, env={**os.environ, **(env or {})}, start_new_session=True, **options
+            args, cwd=cwd, env=environment, start_new_session=True, **options
         )
     except FileNotFoundError as error:
         if cwd is not None and not cwd.is_dir():
@@ -190,7 +199,7 @@ def run(
     cmd: Sequence[str | os.PathLike[str]],
     *,
     cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | None] | None = None,
     log: Path | None = None,
     check: bool = True,
     capture: bool = True,
