@@ -69,13 +69,15 @@ class Request:
 
 
 def fetch(request: Request, ui: Ui) -> Path:
-    """The file, fetched unless it is there already.
+    """The file, fetched unless it is there already; one that is there is verified again.
 
     Raises Unavailable if the server says that there is no such file, Mismatch on a wrong digest,
     LabError if the link does not hold. What has arrived stays for the next try.
     """
     target = request.target
-    if target.is_file() and (request.sha256 is None or sha256_of(target) == request.sha256):
+    if target.is_file():
+        if request.sha256 is not None:
+            verify(target, request.sha256)
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")

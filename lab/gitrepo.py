@@ -7,12 +7,15 @@ series commit looks like: the same input gives the same commit id on every machi
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab import proc
 from lab.errors import LabError
+from lab.ui import Ui
 
 IDENTITY_NAME = "seccomp-ebpf lab"
 IDENTITY_EMAIL = "lab@seccomp-ebpf.invalid"
@@ -129,3 +132,28 @@ def init_bare(directory: Path) -> Git:
             f"{directory} is no git repository.", hint="Remove it; the lab makes it anew."
         )
     return git
+
+
+def fetch_with_progress(git: Git, url: str, what: str, depth: int | None, ui: Ui) -> str:
+    """``git fetch`` with a progress bar; the reason if it fails, "" if not.
+
+    git draws its progress with carriage returns: ``Receiving objects:  45% (450/1000), ...``.
+    """
+    command = ["git", "-C", str(git.directory), "fetch", "--no-tags", "--progress"]
+    command += [f"--depth={depth}"] if depth else []
+    last = ""
+    with (
+        ui.progress(f"git fetch {what[:24]}", None, "objects") as progress,
+        proc.spawn([*command, url, what], env=ISOLATION, stderr=subprocess.PIPE) as process,
+    ):
+        assert process.stderr is not None
+        buffer = b""
+        while chunk := process.stderr.read1(1 << 12):  # type: ignore[attr-defined]
+            *lines, buffer = re.split(rb"[\r\n]", buffer + chunk)
+            for line in lines:
+                count = re.match(rb"Receiving objects: +\d+% \((\d+)/(\d+)\)", line)
+                if count:
+                    progress.update(int(count[1]), int(count[2]))
+                elif line.strip() and not line.startswith(b"remote:"):
+                    last = line.decode("utf-8", "backslashreplace")
+    return "" if process.returncode == 0 else last or f"status {process.returncode}"
