@@ -134,24 +134,43 @@ def init_bare(directory: Path) -> Git:
     return git
 
 
-def fetch_with_progress(git: Git, url: str, what: str, depth: int | None, ui: Ui) -> str:
-    """``git fetch`` with a progress bar; the reason if it fails, "" if not.
+@dataclass(frozen=True)
+class Counted:
+    """Progress that a git command draws: a regular expression with groups done and total."""
 
-    git draws its progress with carriage returns: ``Receiving objects:  45% (450/1000), ...``.
+    label: str
+    pattern: str
+    unit: str
+
+
+def fetch_with_progress(git: Git, url: str, what: str, depth: int | None, ui: Ui) -> str:
+    """``git fetch``; the reason if it fails, "" if not."""
+    counted = Counted(
+        f"git fetch {what[:24]}", r"Receiving objects: +\d+% \((\d+)/(\d+)\)", "objects"
+    )
+    limit = (f"--depth={depth}",) if depth else ()
+    return run_with_progress(
+        git, ("fetch", "--no-tags", "--progress", *limit, url, what), counted, ui
+    )
+
+
+def run_with_progress(git: Git, args: tuple[str, ...], counted: Counted, ui: Ui) -> str:
+    """Run a git command that draws progress on stderr; the reason if it fails, "" if not.
+
+    git draws with carriage returns: ``Receiving objects:  45% (450/1000), ...``.
     """
-    command = ["git", "-C", str(git.directory), "fetch", "--no-tags", "--progress"]
-    command += [f"--depth={depth}"] if depth else []
+    command = ["git", "-c", "safe.directory=*", "-C", str(git.directory), *args]
     last = ""
     with (
-        ui.progress(f"git fetch {what[:24]}", None, "objects") as progress,
-        proc.spawn([*command, url, what], env=ISOLATION, stderr=subprocess.PIPE) as process,
+        ui.progress(counted.label, None, counted.unit) as progress,
+        proc.spawn(command, env=ISOLATION, stderr=subprocess.PIPE) as process,
     ):
         assert process.stderr is not None
         buffer = b""
-        while chunk := process.stderr.read1(1 << 12):  # type: ignore[attr-defined]
+        while chunk := os.read(process.stderr.fileno(), 1 << 12):
             *lines, buffer = re.split(rb"[\r\n]", buffer + chunk)
             for line in lines:
-                count = re.match(rb"Receiving objects: +\d+% \((\d+)/(\d+)\)", line)
+                count = re.match(counted.pattern.encode(), line)
                 if count:
                     progress.update(int(count[1]), int(count[2]))
                 elif line.strip() and not line.startswith(b"remote:"):

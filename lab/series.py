@@ -1,0 +1,139 @@
+"""The series as it lies in ``patches/``: mails made by git format-patch, and their order.
+
+``series`` names one patch a line, ``#`` starts a comment. The cover letter ``0000-*`` is a mail
+without a patch and is not named there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from email import message_from_bytes, policy
+from pathlib import Path
+
+from lab.errors import UsageError
+
+ORDER_FILE = "series"
+COVER_LETTER = "0000-*"
+
+
+@dataclass(frozen=True)
+class Hunk:
+    """One hunk: the file it changes, its number there from 1, its line in the old file."""
+
+    file: str
+    number: int
+    line: int
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One mail of the series. ``number`` counts from 1 in the order of the series."""
+
+    number: int
+    title: str
+    path: Path
+    content: bytes
+
+    @property
+    def file(self) -> str:
+        """File name in ``patches/``."""
+        return self.path.name
+
+    def hunks(self) -> tuple[Hunk, ...]:
+        """All hunks, in order."""
+        found: list[Hunk] = []
+        file, number = "", 0
+        for line in self.content.decode("utf-8", "replace").splitlines():
+            if match := re.match(r"diff --git a/.* b/(.*)$", line):
+                file, number = match[1], 0
+            elif file and (match := re.match(r"@@ -(\d+)", line)):
+                number += 1
+                found.append(Hunk(file, number, int(match[1])))
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class Series:
+    """Patches in their order."""
+
+    directory: Path
+    patches: tuple[Patch, ...]
+
+    @property
+    def digest(self) -> str:
+        """Hex SHA-256 over names, order and contents."""
+        digest = hashlib.sha256()
+        for patch in self.patches:
+            digest.update(f"{patch.file}\0{len(patch.content)}\0".encode())
+            digest.update(patch.content)
+        return digest.hexdigest()
+
+    @classmethod
+    def read(cls, directory: Path) -> Series:
+        """Read and check a patches directory.
+
+        Raises UsageError if there is none, if ``series`` and the directory disagree, or if a file
+        is not a mail with a patch.
+        """
+        order = directory / ORDER_FILE
+        if not order.is_file():
+            raise UsageError(
+                f"There is no {order}.",
+                hint="It names the patches in their order, one file name a line; --patches DIR "
+                "names another directory.",
+            )
+        names = _names(order)
+        _check_agreement(directory, names)
+        return cls(
+            directory,
+            tuple(_read(directory / name, number) for number, name in enumerate(names, 1)),
+        )
+
+
+def _names(order: Path) -> list[str]:
+    lines = (line.partition("#")[0].strip() for line in order.read_text().splitlines())
+    names = [line for line in lines if line]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise UsageError(f"{order} names {', '.join(repeated)} more than once.")
+    if not names:
+        raise UsageError(f"{order} names no patch.")
+    outside = [name for name in names if "/" in name]
+    if outside:
+        raise UsageError(f"{order} names {outside[0]}, which is not in {order.parent}.")
+    return names
+
+
+def _check_agreement(directory: Path, names: list[str]) -> None:
+    """What ``series`` names must be there, and what is there must be named."""
+    there = {path.name for pattern in ("*.patch", "*.diff") for path in directory.glob(pattern)}
+    there -= {path.name for path in directory.glob(COVER_LETTER)}
+    missing = [name for name in names if not (directory / name).is_file()]
+    extra = sorted(there - set(names))
+    if missing:
+        raise UsageError(
+            f"{directory / ORDER_FILE} names {', '.join(missing)}, not found in {directory}.",
+            hint="Add the file or take the line out.",
+        )
+    if extra:
+        raise UsageError(
+            f"{directory} holds {', '.join(extra)}, which {ORDER_FILE} does not name.",
+            hint=f"Add a line to {directory / ORDER_FILE} or remove the file.",
+        )
+
+
+def _read(path: Path, number: int) -> Patch:
+    content = path.read_bytes()
+    mail = message_from_bytes(content, policy=policy.default)
+    missing = [name for name in ("From", "Date", "Subject") if not mail[name]]
+    if missing:
+        raise UsageError(
+            f"{path} is not a mail with a patch: there is no {', '.join(missing)} header.",
+            hint="Make it with `git format-patch`.",
+        )
+    if not re.search(rb"^diff --git a/", content, re.MULTILINE):
+        raise UsageError(f"{path} holds no patch: there is no `diff --git` line in it.")
+    subject = " ".join(str(mail["Subject"]).split())
+    return Patch(number, re.sub(r"^(\[[^\]]*\]\s*)+", "", subject), path, content)

@@ -1,0 +1,312 @@
+"""Stage 2, tree: a worktree that holds the base, or the base with the series as commits.
+
+The patches are applied in an index, without a worktree, and become commits whose ids depend on the
+base and the patches alone. Then the worktree is moved there by ``git checkout``, which writes the
+files that differ and leaves the rest, so that make rebuilds what the change touches.
+
+What an author has changed in the worktree himself is never overwritten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from lab.base import BaseResult
+from lab.cache import Cache, atomic_write
+from lab.errors import LabError, UsageError
+from lab.gitrepo import Counted, Git, identity, run_with_progress
+from lab.series import Patch, Series
+from lab.ui import Ui
+
+NAMED_FILES = 5
+"""Files that a message names before it says "and N more"."""
+
+
+@dataclass(frozen=True)
+class PatchRef:
+    """A patch that is in a tree. ``patch_id``: git-patch-id(1), ``--stable``."""
+
+    number: int
+    title: str
+    file: str
+    patch_id: str
+
+
+@dataclass(frozen=True)
+class TreeRequest:
+    """Which tree. ``series`` None: the base alone."""
+
+    base: BaseResult
+    series: Series | None
+    cache: Cache
+
+
+@dataclass(frozen=True)
+class TreeResult:
+    """A tree, ready to be built.
+
+    ``kind`` is "series" or "base". ``local`` names what the author changed on top of it himself
+    (files, or commits as ``commit ID TITLE``); empty if the tree is exactly base plus ``patches``.
+    """
+
+    path: Path
+    head: str
+    kind: str
+    patches: tuple[PatchRef, ...]
+    local: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class State:
+    """What the lab put into a worktree.
+
+    ``moving``: a move to ``head`` was begun and not ended; ``previous`` is where from, "" if the
+    worktree was being made.
+    """
+
+    key: str
+    head: str
+    patches: tuple[PatchRef, ...]
+    moving: bool = False
+    previous: str = ""
+
+    def store(self, path: Path) -> None:
+        """Write atomically."""
+        atomic_write(path, json.dumps(asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> State | None:
+        """None if there is none or it cannot be read."""
+        try:
+            row = json.loads(path.read_text())
+            return cls(**{**row, "patches": tuple(PatchRef(**ref) for ref in row["patches"])})
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+
+def ensure_tree(request: TreeRequest, ui: Ui) -> TreeResult:
+    """Have the worktree hold base and series. Nothing changed: a few git calls.
+
+    Raises UsageError if a patch does not apply (the tree stays as it was) or if the author changed
+    both the tree and the patches; LabError if git fails.
+    """
+    kind = "base" if request.series is None else "series"
+    path = request.cache.trees / f"{request.base.name}-{kind}"
+    with request.cache.lock_entry(path, f"preparing tree {path.name}", ui.say):
+        return _ensure(request, kind, path, ui)
+
+
+def _ensure(request: TreeRequest, kind: str, path: Path, ui: Ui) -> TreeResult:
+    repository = Git(request.base.git_dir)
+    state_file = request.base.git_dir.parent / f"{kind}.json"
+    state = State.load(state_file) if (path / ".git").exists() else None
+    key = _key(request)
+    if state is not None and state.moving:
+        state = _finish_move(path, state, state_file)
+    local = _local_changes(path, state) if state is not None else ()
+    if state is not None and state.key == key and repository.has_commit(state.head):
+        target = state
+    else:
+        target = _apply(request, repository, key, ui)
+    if state is None:
+        _create(request, path, target, state_file, ui)
+        local = ()
+    elif local:
+        local = _keep_local(path, state, target, state_file, local, ui)
+    elif state.head != target.head:
+        _move(path, state, target, state_file)
+    elif state != target:
+        target.store(state_file)
+    head = target.head if not local else Git(path).out("rev-parse", "HEAD")
+    return TreeResult(path, head, kind, target.patches, local)
+
+
+def _key(request: TreeRequest) -> str:
+    """Names what the tree is made from."""
+    series = request.series.digest if request.series else ""
+    return hashlib.sha256(f"{request.base.commit}\0{series}".encode()).hexdigest()
+
+
+# --- the worktree ---------------------------------------------------------------------------
+
+
+def _create(request: TreeRequest, path: Path, target: State, state_file: Path, ui: Ui) -> None:
+    """Make the worktree: take over the base's spare one, else check out."""
+    repository = Git(request.base.git_dir)
+    if path.is_dir() and any(path.iterdir()):
+        raise UsageError(
+            f"{path} is in the way: the lab has no record of having made it.",
+            hint="Move it away if something in it is yours, else remove it; then run again.",
+        )
+    repository.run("worktree", "prune")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    spare = request.base.spare
+    # Recorded before anything is made: a half made worktree is finished by the next run and not
+    # mistaken for one with the author's changes.
+    replace(target, moving=True, previous="").store(state_file)
+    if (spare / ".git").exists() and Git(spare).resolve("HEAD") == request.base.commit:
+        if path.is_dir():
+            path.rmdir()
+        repository.run("worktree", "move", spare, path)
+    else:
+        repository.run("worktree", "add", "-q", "--no-checkout", "--detach", path, target.head)
+    failure = run_with_progress(
+        Git(path),
+        # As many workers as there are cores: 90 000 small files.
+        ("-c", "checkout.workers=0", "checkout", "--progress", "-f", "--detach", target.head),
+        Counted(f"check out {path.name}", r"Updating files: +\d+% \((\d+)/(\d+)\)", "files"),
+        ui,
+    )
+    if failure:
+        raise LabError(f"Cannot check out {path}: {failure}")
+    target.store(state_file)
+
+
+def _move(path: Path, state: State, target: State, state_file: Path) -> None:
+    """Move a worktree without changes of the author's to ``target``."""
+    replace(target, moving=True, previous=state.head).store(state_file)
+    result = Git(path).run("checkout", "-q", "--detach", target.head, check=False)
+    if result.returncode != 0:
+        state.store(state_file)
+        raise UsageError(
+            f"The tree {path} cannot be moved to the new series: {result.stderr.strip()}",
+            hint="Move the files that git names out of the tree, then run again.",
+        )
+    target.store(state_file)
+
+
+def _finish_move(path: Path, state: State, state_file: Path) -> State:
+    """End a move that was killed. Refuses if more has changed since than the move itself could."""
+    git = Git(path)
+    lock = Path(git.out("rev-parse", "--path-format=absolute", "--git-path", "index.lock"))
+    lock.unlink(missing_ok=True)
+    if state.previous:
+        differs = set(git.out("diff", "--name-only", state.head).splitlines())
+        moved = set(git.out("diff", "--name-only", state.previous, state.head).splitlines())
+        if differs - moved:
+            raise UsageError(
+                f"A move of the tree {path} was interrupted, and {_some(sorted(differs - moved))} "
+                "changed since.",
+                hint=f"Save your change, then `git -C {path} checkout -f {state.head}`.",
+            )
+    git.run("checkout", "-q", "-f", "--detach", state.head)
+    done = replace(state, moving=False, previous="")
+    done.store(state_file)
+    return done
+
+
+def _local_changes(path: Path, state: State) -> tuple[str, ...]:
+    """What the author changed: tracked files, and commits of his own."""
+    git = Git(path)
+    status = git.out("status", "--porcelain", "--untracked-files=no", "--no-renames")
+    files = [line[3:] for line in status.splitlines()]
+    head = git.out("rev-parse", "HEAD")
+    if head == state.head:
+        return tuple(files)
+    own = git.out("log", "--format=commit %h %s", f"{state.head}..{head}", "--max-count=20")
+    commits = own.splitlines() or [f"HEAD is at {head[:12]}"]
+    return (*commits, *files)
+
+
+def _keep_local(
+    path: Path, state: State, target: State, state_file: Path, local: tuple[str, ...], ui: Ui
+) -> tuple[str, ...]:
+    """Decide about an author's changes; what is left of them. Overwrites nothing."""
+    if state.key == target.key:
+        ui.warn(f"tree has local changes: building them: {_some(local)}")
+        return local
+    git = Git(path)
+    if git.ok("diff", "--quiet", target.head):
+        # The author's change has become a part of patches/: contents agree, only git's own
+        # bookkeeping moves. A branch of his stays where it is.
+        git.run("checkout", "-q", "--detach")
+        git.run("reset", "-q", target.head)
+        target.store(state_file)
+        ui.say(f"{path}: the local changes are what the series now holds")
+        return ()
+    raise UsageError(
+        f"Both the patches (or the base) and the tree {path} have changed; in the tree: "
+        f"{_some(local)}. Nothing was overwritten.",
+        hint="Bring your change into the patches (commit there, then `git format-patch`), or take "
+        f"it out of the tree (`git -C {path} stash`, or for commits `git -C {path} branch mine` "
+        f"and `git -C {path} checkout --detach {state.head[:12]}`).",
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = len(names) - NAMED_FILES
+    return ", ".join(names[:NAMED_FILES]) + (f" and {rest} more" if rest > 0 else "")
+
+
+# --- the commits ----------------------------------------------------------------------------
+
+
+def _apply(request: TreeRequest, repository: Git, key: str, ui: Ui) -> State:
+    """Make the commits. Touches no worktree."""
+    patches = request.series.patches if request.series else ()
+    head = request.base.commit
+    if not patches:
+        return State(key, head, ())
+    refs = []
+    with (
+        tempfile.TemporaryDirectory(prefix="seccomp-lab-") as scratch,
+        ui.progress(f"apply series to {request.base.name}", len(patches), "patches") as progress,
+    ):
+        git = Git(repository.directory, index=Path(scratch) / "index")
+        git.run("read-tree", head)
+        for patch in patches:
+            head = _apply_one(git, head, patch, Path(scratch))
+            patch_id = git.run("patch-id", "--stable", input=patch.content).stdout.split(" ")[0]
+            refs.append(PatchRef(patch.number, patch.title, patch.file, patch_id))
+            progress.advance()
+    # A ref, so that no garbage collection takes the commits while the worktree is elsewhere.
+    repository.run("update-ref", f"refs/lab/series/{key[:16]}", head)
+    return State(key, head, tuple(refs))
+
+
+def _apply_one(git: Git, parent: str, patch: Patch, scratch: Path) -> str:
+    """One commit on top of ``parent``, as git-am(1) makes it, but for the committer: that is the
+    lab at the author's date, so that the same mail gives the same commit id.
+    """
+    message, diff = scratch / "message", scratch / "diff"
+    info = git.run("mailinfo", "--encoding=UTF-8", message, diff, input=patch.content).stdout
+    fields = dict(line.split(": ", 1) for line in info.splitlines() if ": " in line)
+    applied = git.run("apply", "--cached", "--3way", "--whitespace=nowarn", diff, check=False)
+    if applied.returncode != 0:
+        raise _does_not_apply(git, parent, patch, diff)
+    tree = git.out("write-tree")
+    body = message.read_text(encoding="utf-8").strip()
+    text = fields["Subject"] + (f"\n\n{body}" if body else "") + "\n"
+    author = (fields["Author"], fields["Email"])
+    env = identity(fields["Date"], author)
+    return git.run("commit-tree", tree, "-p", parent, "-F", "-", input=text, env=env).stdout.strip()
+
+
+def _does_not_apply(git: Git, parent: str, patch: Patch, diff: Path) -> UsageError:
+    """Say which hunks do not fit. Asks again without ``--3way``, whose messages name none."""
+    git.run("read-tree", parent)
+    result = git.run("apply", "--cached", "--check", "--whitespace=nowarn", diff, check=False)
+    reasons = []
+    for line in result.stderr.splitlines():
+        if failed := re.match(r"error: patch failed: (.*):(\d+)$", line):
+            reasons.append(_hunk_name(patch, failed[1], int(failed[2])))
+        elif line.startswith("error: ") and not line.endswith(": patch does not apply"):
+            reasons.append(line.removeprefix("error: "))
+    what = "; ".join(reasons) or "it conflicts with what is there"
+    return UsageError(
+        f"Patch {patch.file} ({patch.title!r}) does not apply: {what}. The tree is as it was.",
+        hint="Rebase the series on this base, or name the base it was made for with --base.",
+    )
+
+
+def _hunk_name(patch: Patch, file: str, line: int) -> str:
+    for hunk in patch.hunks():
+        if hunk.file == file and hunk.line == line:
+            return f"{file}, hunk #{hunk.number} (line {line})"
+    return f"{file}, hunk at line {line}"
