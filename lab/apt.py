@@ -270,6 +270,8 @@ class PrivateApt:
             "APT::Default-Release": "",
             "APT::Sandbox::User": "root",
             "Acquire::Languages": "none",
+            # `install --print-uris` prints MD5 sums otherwise.
+            "Acquire::ForceHash": "SHA256",
             "Debug::NoLocking": "true",
         }
         text = "".join(f'{name} "{value}";\n' for name, value in settings.items())

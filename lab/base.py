@@ -20,7 +20,7 @@ from typing import Protocol
 
 from lab import download, kernelorg, unpack
 from lab.apt import Package, PrivateApt
-from lab.cache import Cache, atomic_write
+from lab.cache import DOWNLOADS_LOCK, Cache, atomic_write
 from lab.errors import LabError, Unavailable, UsageError
 from lab.gitrepo import Git, fetch_with_progress, init_bare
 from lab.importer import import_directory
@@ -192,11 +192,12 @@ class ArchiveBase:
         known = room.result(self.pin()) if not request.allow_newer else None
         if known is not None:
             return known
-        fetched = self._fetch(request, ui)
-        result = room.result(fetched.sha256)
-        if result is None:
-            result = _import_archive(room, fetched, ui)
-            room.record(fetched.sha256, result)
+        with request.cache.lock(DOWNLOADS_LOCK, f"fetching base {name}", ui.say):
+            fetched = self._fetch(request, ui)
+            result = room.result(fetched.sha256)
+            if result is None:
+                result = _import_archive(room, fetched, ui)
+                room.record(fetched.sha256, result)
         result = replace(result, notes=fetched.notes)
         if not request.allow_newer:
             room.record(self.pin(), result)

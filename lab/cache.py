@@ -25,6 +25,8 @@ from lab.errors import UsageError
 ENVIRONMENT = "SECCOMP_LAB_CACHE"
 APP_NAME = "seccomp-lab"
 POLL_SECONDS = 0.2
+DOWNLOADS_LOCK = "downloads"
+"""Held by whoever fetches into ``downloads/``."""
 
 
 def atomic_write(path: Path, content: bytes | str) -> None:
