@@ -68,9 +68,7 @@ def _resources(cache: Cache, ui: Ui) -> None:
     if result.works:
         ui.out("KVM: works (a guest ran)")
     else:
-        ui.out(
-            f"KVM: not used: {result.reason.rstrip('.')}. Guests are emulated (TCG), which is slower."
-        )
+        ui.out(f"KVM: not used: {result.reason.rstrip('.')}. Guests are emulated: slower.")
     if not result.emulation:
         ui.warn("QEMU does not run a guest at all")
     free = shutil.disk_usage(cache.root).free

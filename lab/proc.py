@@ -127,14 +127,20 @@ def guard(group: int) -> Iterator[None]:
 
 
 def group_alive(group: int) -> bool:
-    """Whether the process group has a member, zombies included."""
+    """Whether a process of the group still runs. Zombies, which wait for their parent, do not."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
-    return True
+        pass
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # proc_pid_stat(5): after the command's closing bracket state, parent, group.
+            state, _, found = path.read_text().rpartition(")")[2].split()[:3]
+            if int(found) == group and state not in "ZX":
+                return True
+    return False
 
 
 def end_group(group: int, reap: Callable[[], object] = lambda: None) -> None:

@@ -56,8 +56,8 @@ class PlainProgress:
     stream: TextIO
     quiet: bool
     done: int = 0
-    started: float = field(default_factory=time.monotonic)
-    last_line: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=lambda: time.monotonic())
+    last_line: float = field(default_factory=lambda: time.monotonic())
 
     def advance(self, n: int = 1) -> None:
         self.update(self.done + n)
