@@ -1,0 +1,198 @@
+"""How the suite runs in the guest: features, events for the lab, order, time limits, the table.
+
+Environment: ``SECCOMP_LAB_KERNEL`` is ``series`` (default) or ``base``; ``SECCOMP_LAB_EVENTS`` names
+a file that gets one JSON object per line; ``SECCOMP_LAB_GUEST`` is what the lab built for the guest.
+
+On the series a missing feature fails a test. On the base it is what the test is expected to report:
+such a test counts as *absent*, shown as skipped by pytest, and one that passes is a fault.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from selftests.harness import features
+from selftests.harness.features import Absent
+
+SERIES, BASE = "series", "base"
+KERNEL = os.environ.get("SECCOMP_LAB_KERNEL", SERIES)
+LIMIT = 90
+"""Seconds for one test, under emulation on a busy machine."""
+
+MARKERS = (
+    "patch(*numbers): the patches of the series that the test proves",
+    "irrevocable(order): changes what only a reboot changes back; runs last, in this order",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to run where the suite would do harm."""
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+    if KERNEL not in (SERIES, BASE):
+        pytest.exit(f"SECCOMP_LAB_KERNEL is {KERNEL!r}, not {SERIES} or {BASE}", 2)
+    if config.option.collectonly:
+        return
+    if os.geteuid() != 0:
+        pytest.exit(
+            "the suite changes users and sysctls: run it as root in a guest (`lab test`)", 2
+        )
+    guest = "virtme" in Path("/proc/cmdline").read_text()
+    if not guest and os.environ.get("SECCOMP_LAB_HOST") != "yes":
+        pytest.exit(
+            "the suite sets sysctls that only a reboot resets, and this is no guest: use `lab test`,"
+            " or set SECCOMP_LAB_HOST=yes",
+            2,
+        )
+
+
+class Events:
+    """Appends what happens to the lab's event file, and test names to the kernel log."""
+
+    def __init__(self, path: str | None) -> None:
+        self._file = Path(path).open("a", encoding="utf-8") if path else None
+        try:
+            self._kmsg: int | None = os.open("/dev/kmsg", os.O_WRONLY | os.O_CLOEXEC)
+        except OSError:
+            self._kmsg = None
+
+    def write(self, event: str, **fields: Any) -> None:
+        """One event."""
+        if self._file:
+            self._file.write(json.dumps({"event": event, **fields}) + "\n")
+            self._file.flush()
+
+    def kernel_log(self, text: str) -> None:
+        """A line on the console, so that a splat there has a test's name above it."""
+        if self._kmsg is not None:
+            os.write(self._kmsg, f"seccomp-lab: {text}\n".encode())
+
+
+EVENTS = Events(os.environ.get("SECCOMP_LAB_EVENTS"))
+
+
+def patches_of(item: pytest.Item) -> list[int]:
+    """The patches that a test names."""
+    return sorted({n for marker in item.iter_markers("patch") for n in marker.args})
+
+
+def _order(item: pytest.Item) -> int:
+    marker = item.get_closest_marker("irrevocable")
+    return 0 if marker is None else int(marker.args[0])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test names its patches; what cannot be undone comes last."""
+    unnamed = [item.nodeid for item in items if not patches_of(item)]
+    unknown = [item.nodeid for item in items if set(patches_of(item)) - set(features.PROBES)]
+    if unnamed or unknown:
+        raise pytest.UsageError(f"tests without @pytest.mark.patch(1..12): {unnamed + unknown}")
+    items.sort(key=_order)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Tell the lab what is going to run (after -k has chosen)."""
+    tests = [
+        {"id": item.nodeid, "patches": patches_of(item), "doc": _first_line(item)}
+        for item in session.items
+    ]
+    EVENTS.write("collected", tests=tests)
+
+
+def _first_line(item: pytest.Item) -> str:
+    doc = (getattr(getattr(item, "function", None), "__doc__", None) or "").strip()
+    return str(doc).split("\n", 1)[0]
+
+
+@pytest.fixture(autouse=True)
+def _feature_is_there(request: pytest.FixtureRequest) -> None:
+    for number in patches_of(request.node):
+        reason = features.why_absent(number)
+        if reason is not None:
+            _absent(f"patch {number}: {reason}")
+
+
+def _absent(reason: str) -> None:
+    if KERNEL == BASE:
+        pytest.skip(f"absent: {reason}")
+    pytest.fail(f"the kernel lacks a feature of the series: {reason}", pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:  # noqa: ARG001
+    """Turn an Absent that a test meets itself into the outcome that it stands for."""
+    try:
+        return (yield)
+    except Absent as absent:
+        return _absent(str(absent))
+
+
+def _too_long(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    raise TimeoutError(f"the test took more than {LIMIT} s")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[Any]:  # noqa: ARG001
+    """Announce the test, and bound its time."""
+    EVENTS.write("start", id=item.nodeid, time=time.time())
+    EVENTS.kernel_log(f"start {item.nodeid}")
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(LIMIT)
+    try:
+        return (yield)
+    finally:
+        signal.alarm(0)
+
+
+OUTCOMES: dict[str, tuple[str, float, str]] = {}
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Merge setup, call and teardown into one result."""
+    outcome, seconds, message = OUTCOMES.get(report.nodeid, ("passed", 0.0, ""))
+    seconds += report.duration
+    if report.failed:
+        outcome, message = "failed", report.longreprtext
+    elif report.skipped and outcome != "failed":
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+        message = reason.removeprefix("Skipped: ")
+        outcome = "absent" if message.startswith("absent: ") else "skipped"
+    OUTCOMES[report.nodeid] = (outcome, seconds, message)
+    if report.when == "teardown":
+        EVENTS.write(
+            "result", id=report.nodeid, outcome=outcome, seconds=seconds, message=message[-20000:]
+        )
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Patch by patch, how many tests prove it, and how they ended."""
+    table: dict[int, dict[str, int]] = {number: {} for number in features.TITLES}
+    for item_id, (outcome, _, _) in OUTCOMES.items():
+        for number in PATCHES.get(item_id, ()):
+            table[number][outcome] = table[number].get(outcome, 0) + 1
+    terminalreporter.section("what was proved")
+    for number, title in features.TITLES.items():
+        counts = ", ".join(f"{count} {name}" for name, count in sorted(table[number].items()))
+        terminalreporter.write_line(f"patch {number:2}  {title:42} {counts or 'no test'}")
+
+
+PATCHES: dict[str, list[int]] = {}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Remember which patches the test is about, for the table."""
+    PATCHES[item.nodeid] = patches_of(item)
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    """The last event."""
+    EVENTS.write("end", exit=int(exitstatus))
