@@ -1,0 +1,50 @@
+"""BPF tokens: what an administrator delegates to the root of somebody's user namespace.
+
+A token belongs to a bpffs that is mounted in the user namespace and that the administrator has
+configured: so two processes have to work together (bpf_token_create(), kernel/bpf/token.c).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+
+from selftests.harness.bpf import Fd, bpf
+from selftests.harness.privileges import CLONE_NEWNS, enter_user_namespace, unshare
+from selftests.harness.sys import buffer, syscall
+
+# The same on all architectures: include/uapi/asm-generic/unistd.h
+NR_FSOPEN, NR_FSCONFIG, NR_FSMOUNT = 430, 431, 432
+FSCONFIG_SET_STRING, FSCONFIG_CMD_CREATE = 1, 6
+
+BPF_TOKEN_CREATE = 36
+BPF_F_TOKEN_FD = 1 << 16
+
+DELEGATIONS = (b"delegate_cmds", b"delegate_maps", b"delegate_progs", b"delegate_attachs")
+
+
+def administer(channel: socket.socket) -> None:
+    """The administrator's half: delegate everything to whoever sends an opened bpffs."""
+    _, (fs, *_), _, _ = socket.recv_fds(channel, 1, 1)
+    for option in DELEGATIONS:
+        syscall(NR_FSCONFIG, fs, FSCONFIG_SET_STRING, buffer(option + b"\0"), buffer(b"any\0"), 0)
+    syscall(NR_FSCONFIG, fs, FSCONFIG_CMD_CREATE, 0, 0, 0)
+    mount = syscall(NR_FSMOUNT, fs, 0, 0)
+    socket.send_fds(channel, [b"m"], [mount])
+
+
+def obtain(channel: socket.socket) -> Fd:
+    """The other half: enter a user namespace, as its root, and come back with a token."""
+    enter_user_namespace()
+    unshare(CLONE_NEWNS)
+    fs = syscall(NR_FSOPEN, buffer(b"bpf\0"), 0)
+    socket.send_fds(channel, [b"f"], [fs])
+    _, (mount, *_), _, _ = socket.recv_fds(channel, 1, 1)
+    root = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=mount)
+    return Fd(bpf(BPF_TOKEN_CREATE, struct.pack("=II", 0, root)))
+
+
+def load_fields(token: Fd) -> dict[str, int]:
+    """What to give prog_load() to load with a token."""
+    return {"prog_flags": BPF_F_TOKEN_FD, "prog_token_fd": token.fd}
