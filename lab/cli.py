@@ -81,10 +81,12 @@ def run_cli(args: Sequence[str] | None = None) -> int:
         command = error.ctx.command_path if getattr(error, "ctx", None) else "lab"  # type: ignore[attr-defined]
         complain(error.format_message(), f"`{command} -h` shows the usage.")
         return ExitCode.USAGE
-    except Terminated as signalled:
-        complain("terminated")
-        return 128 + signalled.number
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as stopped:
+        # click turns a KeyboardInterrupt inside of a command into an Abort.
+        reason = stopped.__cause__ if isinstance(stopped, click.Abort) else stopped
+        if isinstance(reason, Terminated):
+            complain("terminated")
+            return 128 + reason.number
         complain("interrupted")
         return ExitCode.INTERRUPTED
 

@@ -171,7 +171,10 @@ def _create(request: TreeRequest, path: Path, target: State, state_file: Path, u
 def _move(path: Path, state: State, target: State, state_file: Path) -> None:
     """Move a worktree without changes of the author's to ``target``."""
     replace(target, moving=True, previous=state.head).store(state_file)
-    result = Git(path).run("checkout", "-q", "--detach", target.head, check=False)
+    # A base may ignore everything in its .gitignore; that makes no file of the author's expendable.
+    result = Git(path).run(
+        "checkout", "-q", "--no-overwrite-ignore", "--detach", target.head, check=False
+    )
     if result.returncode != 0:
         state.store(state_file)
         raise UsageError(
