@@ -30,7 +30,7 @@ RECORDS = ".lab"
 STAMP = "config.json"
 
 CONFIG_SOURCES = ("*Kconfig*", "scripts/", "Makefile")
-"""What ``conf`` reads of a tree, as git pathspecs; a change elsewhere needs no new configuration."""
+"""What ``conf`` reads of a tree, as git pathspecs: a change elsewhere needs no new .config."""
 
 EXPLAINED = 10
 """Dropped lines that are explained before the message says "and N more"."""

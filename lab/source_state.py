@@ -17,7 +17,7 @@ def source_digest(tree: TreeResult, paths: Sequence[str] = ()) -> str:
     Raises LabError if git fails.
     """
     git = Git(tree.path)
-    names = git.out("ls-files", "-s", "--", *paths) if paths else git.out("rev-parse", "HEAD^{tree}")
+    names = git.out(*(("ls-files", "-s", "--", *paths) if paths else ("rev-parse", "HEAD^{tree}")))
     digest = hashlib.sha256(names.encode())
     if tree.local:
         digest.update(git.out("diff", "--binary", "HEAD", "--", *(paths or (".",))).encode())

@@ -1,0 +1,64 @@
+"""Run directories: one per run, named so that their order is the order of the runs."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import journal, manifest
+from lab.cache import Cache
+from lab.errors import UsageError
+
+LAST = "last"
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """A run that is being written."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """How the caller names it."""
+        return self.path.name
+
+
+def create(cache: Cache, kind: str) -> RunDirectory:
+    """A new run directory, ``kind`` being a word such as "series"."""
+    cache.runs.mkdir(parents=True, exist_ok=True)
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]
+    path = cache.runs / f"{stamp}-{os.getpid()}-{kind}"
+    path.mkdir()
+    return RunDirectory(path)
+
+
+def known(cache: Cache) -> list[Path]:
+    """All run directories, the oldest first."""
+    if not cache.runs.is_dir():
+        return []
+    return sorted(path.parent for path in cache.runs.glob(f"*/{manifest.NAME}"))
+
+
+def find(cache: Cache, name: str) -> Path:
+    """A run directory by path, id, a unique part of an id, or "last".
+
+    Raises UsageError if there is none or more than one.
+    """
+    runs = known(cache)
+    if name == LAST:
+        if not runs:
+            raise UsageError(f"There is no run in {cache.runs} yet.", hint="`lab test` makes one.")
+        return runs[-1]
+    given = Path(name)
+    if (given / journal.NAME).is_file() or (given / manifest.NAME).is_file():
+        return given
+    matching = [path for path in runs if path.name == name] or [
+        path for path in runs if name in path.name
+    ]
+    if len(matching) == 1:
+        return matching[0]
+    what = "There is no run" if not matching else f"{len(matching)} runs match"
+    raise UsageError(f"{what} {name!r} in {cache.runs}.", hint="`lab runs` lists the runs.")

@@ -1,0 +1,235 @@
+"""What the guest needs beside the kernel, built from the tree under test.
+
+Its UAPI headers, its libbpf, the filters of ``selftests/bpf/`` compiled against both, small native
+programs of ``selftests/native/``, and the tree's own sample. Each finished set gets a directory of
+its own, named by what it was made from, so that a guest that runs keeps its set while the next one
+is made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import PROJECT_ROOT, host, proc
+from lab.arches import Arch
+from lab.cache import Cache, atomic_write
+from lab.config import RECORDS
+from lab.errors import LabError
+from lab.source_state import files_digest, source_digest
+from lab.toolchain import Toolchain
+from lab.tree import TreeResult
+from lab.ui import Ui
+
+FILTERS = PROJECT_ROOT / "selftests" / "bpf"
+NATIVE = PROJECT_ROOT / "selftests" / "native"
+
+HEADER_SOURCES = ("include/uapi", "arch/*/include/uapi", "scripts/", "usr/include", "Makefile")
+LIBBPF_SOURCES = ("tools/lib", "tools/include", "tools/build", "tools/scripts", "include/uapi")
+
+KEPT_SETS = 3
+"""Finished sets that stay: guests may run on the older ones."""
+
+BPF_FLAGS = ("-target", "bpf", "-g", "-O2", "-Wall", "-nostdinc")
+
+VMLINUX_H = """\
+/* Stands in for the header that bpftool makes from the kernel's BTF: what the samples take from it
+ * is user-visible API. */
+#include <linux/types.h>
+#include <linux/bpf.h>
+#include <linux/seccomp.h>
+"""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample program of the tree: its user space half, its BPF half, in trees of which kind."""
+
+    name: str
+    user: str
+    bpf: str
+    kinds: tuple[str, ...]
+
+
+SAMPLES: tuple[Sample, ...] = (
+    Sample(
+        "test_seccomp",
+        "samples/bpf/test_seccomp_user.c",
+        "samples/bpf/test_seccomp.bpf.c",
+        ("series",),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class GuestRequest:
+    """Artifacts for guests of ``arch`` that run the kernel of ``tree``, below ``build_dir``."""
+
+    tree: TreeResult
+    arch: Arch
+    build_dir: Path
+    toolchain: Toolchain
+    cache: Cache
+    jobs: int = os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class GuestArtifacts:
+    """``directory`` is what ``SECCOMP_LAB_GUEST`` names in the guest; ``key`` says what it was made
+    from; ``files`` are in it.
+    """
+
+    directory: Path
+    key: str
+    files: tuple[str, ...]
+
+
+def ensure_guest(request: GuestRequest, ui: Ui) -> GuestArtifacts:
+    """Have the artifacts. Nothing changed: nothing is run but git.
+
+    Raises LabError with the compiler's words if something does not compile.
+    """
+    clang = host.command("clang", request.cache)
+    samples = tuple(sample for sample in SAMPLES if request.tree.kind in sample.kinds)
+    key = _key(request, clang, samples)
+    finished = request.build_dir / "guest" / key[:16]
+    if not finished.is_dir():
+        ui.say(f"building the guest's libbpf and filters from {request.tree.path.name}")
+        include = _headers(request)
+        libbpf = _libbpf(request)
+        _publish(finished, lambda work: _compile(request, clang, samples, include, libbpf, work))
+        _forget_old(finished)
+    os.utime(finished)
+    return GuestArtifacts(finished, key, tuple(sorted(file.name for file in finished.iterdir())))
+
+
+def _key(request: GuestRequest, clang: str, samples: Sequence[Sample]) -> str:
+    in_tree = [path for sample in samples for path in (sample.user, sample.bpf)]
+    parts = (
+        source_digest(request.tree, (*HEADER_SOURCES, *LIBBPF_SOURCES, *in_tree)),
+        files_digest(_filters() + _native()),
+        request.toolchain.key,
+        clang,
+        " ".join(BPF_FLAGS),
+        *(sample.name for sample in samples),
+    )
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _filters() -> list[Path]:
+    return sorted(FILTERS.glob("*.bpf.c"))
+
+
+def _native() -> list[Path]:
+    return sorted(NATIVE.glob("*.c"))
+
+
+def _stamped(stamp: Path, key: str) -> bool:
+    try:
+        return stamp.read_text() == key
+    except OSError:
+        return False
+
+
+def _headers(request: GuestRequest) -> Path:
+    """The UAPI headers of the tree, sanitized by its own ``make headers``."""
+    include = request.build_dir / "usr" / "include"
+    stamp = request.build_dir / RECORDS / "headers"
+    key = source_digest(request.tree, HEADER_SOURCES)
+    if not _stamped(stamp, key):
+        stamp.unlink(missing_ok=True)
+        command = ["make", "-C", str(request.tree.path), f"O={request.build_dir}"]
+        command += [*request.toolchain.make_args, f"-j{request.jobs}", "headers"]
+        proc.run(command, env=request.toolchain.environment, log=stamp.with_suffix(".log"))
+        atomic_write(stamp, key)
+    return include
+
+
+def _libbpf(request: GuestRequest) -> Path:
+    """A directory with libbpf.so as the tree builds it, and ``bpf/`` headers."""
+    directory = request.build_dir / "libbpf"
+    stamp = request.build_dir / RECORDS / "libbpf"
+    key = source_digest(request.tree, LIBBPF_SOURCES) + request.toolchain.key
+    if not _stamped(stamp, key):
+        stamp.unlink(missing_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
+        source = request.tree.path / "tools" / "lib" / "bpf"
+        prefix = request.arch.toolchain_prefix
+        command = ["make", "-C", str(source), f"OUTPUT={directory}/", f"-j{request.jobs}"]
+        command += [f"CROSS_COMPILE={prefix}"] if prefix else []
+        target = f"{directory}/libbpf.so"
+        proc.run(
+            [*command, target],
+            env=request.toolchain.environment,
+            log=stamp.with_suffix(".log"),
+        )
+        headers = directory / "include" / "bpf"
+        shutil.rmtree(headers, ignore_errors=True)
+        headers.mkdir(parents=True)
+        for header in (*source.glob("*.h"), directory / "bpf_helper_defs.h"):
+            shutil.copy2(header, headers)
+        atomic_write(directory / "include" / "vmlinux.h", VMLINUX_H)
+        atomic_write(stamp, key)
+    return directory
+
+
+def _compile(
+    request: GuestRequest,
+    clang: str,
+    samples: Sequence[Sample],
+    include: Path,
+    libbpf: Path,
+    work: Path,
+) -> None:
+    """Fill ``work`` with everything."""
+    real = (libbpf / "libbpf.so").resolve()
+    for name in ("libbpf.so", "libbpf.so.1"):
+        shutil.copy2(real, work / name)
+    resource = Path(proc.run([clang, "-print-resource-dir"]).stdout.strip()) / "include"
+    own = [f"-I{libbpf / 'include'}", "-isystem", str(include)]
+    bpf = [clang, *BPF_FLAGS, "-isystem", str(resource), *own]
+    bpf.append(f"-D__TARGET_ARCH_{request.arch.bpf_target}")
+    native = [f"{request.arch.toolchain_prefix}gcc", "-O2", "-Wall"]
+    for source in _filters():
+        _cc([*bpf, "-c", source, "-o", work / source.name.replace(".c", ".o")], source)
+    for source in _native():
+        _cc([*native, "-static", source, "-o", work / source.stem], source)
+    for sample in samples:
+        user, filter_ = request.tree.path / sample.user, request.tree.path / sample.bpf
+        _cc([*bpf, "-c", filter_, "-o", work / f"{sample.name}.bpf.o"], filter_)
+        link = (str(work / "libbpf.so"), "-Wl,-rpath,$ORIGIN")
+        _cc([*native, *own, user, "-o", work / sample.name, *link], user)
+
+
+def _cc(command: Sequence[str | os.PathLike[str]], source: Path) -> None:
+    done = proc.run(command, check=False)
+    if done.returncode != 0:
+        said = "\n  ".join((done.stderr or done.stdout).strip().splitlines()[:12])
+        raise LabError(f"{source} does not compile:\n  {said}")
+
+
+def _publish(finished: Path, fill: Callable[[Path], None]) -> None:
+    """Fill a directory and put it in place by renaming: there is never half a set."""
+    finished.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=".new-", dir=finished.parent))
+    try:
+        fill(work)
+        # The guest's tests look at these files as other users, too.
+        work.chmod(0o755)
+        work.rename(finished)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _forget_old(finished: Path) -> None:
+    """Remove sets beyond the last few, and what a killed run left half made."""
+    others = [path for path in finished.parent.iterdir() if path != finished]
+    half = [path for path in others if path.name.startswith(".")]
+    whole = sorted(set(others) - set(half), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in (*half, *whole[KEPT_SETS - 1 :]):
+        shutil.rmtree(path, ignore_errors=True)
