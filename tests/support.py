@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import tarfile
 import threading
@@ -12,6 +13,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Literal
+
+import pytest
 
 from lab.gitrepo import Git, identity
 from lab.ui import Ui
@@ -77,8 +80,15 @@ def make_tarball(tree: Path, target: Path) -> Path:
     return target
 
 
+def need_dpkg() -> None:
+    """Skip the test where packages cannot be made: not on Debian or Ubuntu."""
+    if shutil.which("dpkg-deb") is None:
+        pytest.skip("there is no dpkg-deb")
+
+
 def make_deb(tree: Path, target: Path, version: str = "7.3.4-1~bpo13+1") -> Path:
     """A Debian package like linux-source-7.3: the tarball in /usr/src."""
+    need_dpkg()
     stage = target.parent / f"{target.stem}-stage"
     source = stage / "usr" / "src"
     source.mkdir(parents=True)

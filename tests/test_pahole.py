@@ -12,7 +12,7 @@ from lab import pahole
 from lab.apt import PrivateApt
 from lab.cache import Cache
 from lab.errors import LabError, Unavailable
-from tests.support import Recorder
+from tests.support import Recorder, need_dpkg
 
 
 def put(directory: Path, version: str, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -26,6 +26,7 @@ def put(directory: Path, version: str, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def make_package(directory: Path, version: str) -> Path:
     """A package with a toy pahole, and a toy loader that runs what it is given."""
+    need_dpkg()
     stage = directory / "stage"
     (stage / "usr" / "bin").mkdir(parents=True)
     (stage / "usr" / "lib64").mkdir()
@@ -95,11 +96,11 @@ def test_new_enough_host_pahole_is_used(
 def test_old_broken_or_absent_host_pahole_is_replaced(
     cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str | None, use: type
 ) -> None:
+    archive = use(make_package(tmp_path, "v1.30"))
     if host is None:
         monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     else:
         put(tmp_path / "bin", host, monkeypatch)
-    archive = use(make_package(tmp_path, "v1.30"))
     own = pahole.provide(cache, Recorder().ui)
     assert own == pahole.private(cache)
     done = subprocess.run([own, "-J", "a b"], capture_output=True, text=True, check=True)
