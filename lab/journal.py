@@ -49,36 +49,43 @@ class Journal:
 
     def relay(self, line: str) -> dict[str, Any]:
         """Append a line that the guest wrote, as an event if it is one, else as ``noise``."""
-        try:
-            row = json.loads(line)
-            event = row.pop("event")
-        except (ValueError, AttributeError, KeyError, TypeError):
-            return self.write("noise", line=line[:1000])
-        if event not in GUEST_EVENTS or not _well_formed(event, row):
+        row = guest_event(line)
+        if row is None:
             return self.write("noise", line=line[:1000])
         guest_time = row.pop("time", None)
-        return self.write(
-            event, **row, **({} if guest_time is None else {"guest_time": guest_time})
-        )
+        extra = {} if guest_time is None else {"guest_time": guest_time}
+        return self.write(row.pop("event"), **row, **extra)
 
     def close(self) -> None:
         """Release the file."""
         os.close(self._descriptor)
 
 
-def _well_formed(event: str, row: Mapping[str, Any]) -> bool:
-    """Whether a guest event has the fields that readers rely on."""
+def guest_event(line: str) -> dict[str, Any] | None:
+    """A line of the guest's as an event; None if it is none that readers can rely on."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(row, dict):
+        return None
+    event = row.get("event")
     if event == "collected":
         tests = row.get("tests")
-        return isinstance(tests, list) and all(
-            isinstance(test, dict)
-            and isinstance(test.get("id"), str)
-            and all(isinstance(patch, int) for patch in test.get("patches") or ())
-            for test in tests
-        )
-    if event == "end":
-        return isinstance(row.get("exit"), int)
-    return isinstance(row.get("id"), str) and isinstance(row.get("seconds", 0), int | float)
+        good = isinstance(tests, list) and all(_is_test(test) for test in tests)
+    elif event == "end":
+        good = isinstance(row.get("exit"), int)
+    else:
+        good = event in GUEST_EVENTS and isinstance(row.get("id"), str)
+        good = good and isinstance(row.get("seconds", 0), int | float)
+    return row if good else None
+
+
+def _is_test(entry: object) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
+        return False
+    patches = entry.get("patches") or ()
+    return isinstance(patches, list | tuple) and all(isinstance(n, int) for n in patches)
 
 
 @dataclass

@@ -206,10 +206,10 @@ def junit(run: Run) -> str:
     suite.add_property("run", run.id)
     for name, value in facts(run):
         suite.add_property(name, NOT_XML.sub("?", value))
-    document = JUnitXml()
+    document: Any = JUnitXml()
     document.add_testsuite(suite)
-    text = document.tostring()
-    return text.decode() if isinstance(text, bytes) else str(text)
+    text: bytes = document.tostring()
+    return text.decode()
 
 
 # --- HTML -----------------------------------------------------------------------------------

@@ -1,0 +1,239 @@
+"""``lab config``, ``build``, ``boot``, ``test``, ``report``, ``runs``."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from lab import journal, manifest, report, rundir, splats
+from lab.arches import find_arch
+from lab.boot import CONSOLE_LOG, EXITED, Listeners, run_guest, run_shell
+from lab.errors import ExitCode, LabError, UsageError
+from lab.guest_script import GuestCommand
+from lab.options import (
+    CONTEXT_SETTINGS,
+    Session,
+    base_option,
+    common,
+    control_option,
+    newer_option,
+    patches_option,
+)
+from lab.pipeline import (
+    Plan,
+    bring_build,
+    bring_config,
+    bring_kernel,
+    bring_source,
+    choose_accelerator,
+    early_manifest,
+    guest_limits,
+    guest_request,
+    held,
+)
+from lab.profiles import find_profile
+from lab.testrun import TestOptions, run_tests
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FOREVER = 365 * 24 * 3600.0
+"""Seconds for which a command that a person has started may be silent."""
+
+
+def plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that make a :class:`Plan`, and pass it after the session."""
+
+    @base_option
+    @newer_option
+    @patches_option
+    @control_option
+    @click.option("--profile", default="default", show_default=True, help="Guest profile.")
+    @click.option("--arch", default="x86_64", show_default=True, help="Guest architecture.")
+    @common
+    @functools.wraps(function)
+    def wrapper(session: Session, /, **options: Any) -> Any:
+        plan = Plan(
+            base=options.pop("base"),
+            newer=options.pop("newer"),
+            patches=options.pop("patches"),
+            control=options.pop("control"),
+            profile=find_profile(options.pop("profile")),
+            arch=find_arch(options.pop("arch")),
+        )
+        return function(session, plan, **options)
+
+    return wrapper
+
+
+def limit_option(function: F) -> F:
+    """Add ``--limit``."""
+    return click.option(
+        "--limit",
+        "limits",
+        multiple=True,
+        metavar="NAME=SECONDS",
+        help="Replace the limit silence, boot or total of the guest.",
+    )(function)
+
+
+def parse_limits(settings: tuple[str, ...]) -> dict[str, float]:
+    """``NAME=SECONDS`` texts. Raises UsageError if one is malformed."""
+    limits = {}
+    for setting in settings:
+        name, _, seconds = setting.partition("=")
+        try:
+            limits[name] = float(seconds)
+        except ValueError:
+            raise UsageError(
+                f"--limit {setting}: not NAME=SECONDS.", hint="For example --limit silence=30."
+            ) from None
+    return limits
+
+
+@click.command(context_settings=CONTEXT_SETTINGS)
+@plan_options
+def config(session: Session, plan: Plan) -> None:
+    """Merge the profile's fragments and check every requested line; print the .config's path."""
+    source = bring_source(session, plan)
+    with held(session, plan, source) as build_dir:
+        result = bring_config(session, plan, source, build_dir).config
+    session.ui.say(f"{result.requested} requested lines hold; digest {result.digest[:16]}")
+    session.ui.out(str(result.path))
+
+
+@click.command(context_settings=CONTEXT_SETTINGS)
+@plan_options
+def build(session: Session, plan: Plan) -> None:
+    """Build the kernel; print the path of the image that guests boot."""
+    source = bring_source(session, plan)
+    with held(session, plan, source) as build_dir:
+        configured = bring_config(session, plan, source, build_dir)
+        result = bring_build(session, plan, configured)
+    verb = "built" if result.fresh else "up to date"
+    session.ui.say(
+        f"{result.release}: {verb}, {result.objects} steps in {result.seconds:.0f} s, "
+        f"{len(result.warnings)} warnings, log {result.log}"
+    )
+    session.ui.out(str(result.image))
+
+
+@click.command(context_settings=CONTEXT_SETTINGS)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@limit_option
+@plan_options
+def boot(session: Session, plan: Plan, command: tuple[str, ...], limits: tuple[str, ...]) -> int:
+    """Boot the kernel: a shell, or one COMMAND (after --) whose exit status becomes the lab's.
+
+    The guest sees the host's files under a writable overlay of its own.
+    """
+    overrides = parse_limits(limits)
+    if not command and not sys.stdin.isatty():
+        raise UsageError(
+            "A shell in the guest needs a terminal.", hint="Or a command: lab boot -- COMMAND."
+        )
+    kernel = bring_kernel(session, plan)
+    accelerator = choose_accelerator(session, plan.arch)
+    run = rundir.create(session.cache, "boot")
+    patience = {} if command and "silence" in overrides else {"silence": FOREVER, "total": FOREVER}
+    bounds = guest_limits(plan, accelerator, {**patience, **overrides})
+    request = guest_request(plan, kernel, accelerator, run.path, bounds)
+    reproduce = ["lab", "boot", *plan.options(), *(("--", *command) if command else ())]
+    manifest.write(
+        run.path,
+        **early_manifest(session, plan, run.id, reproduce),
+        **kernel.configured.source.describe(),
+        accelerator=asdict(accelerator),
+        limits=bounds.as_dict(),
+    )
+    with session.cache.lock_entry(run.path, "booting", session.ui.say):
+        if not command:
+            session.ui.say("a root shell in the guest; `exit` powers it off")
+            run_shell(request)
+            return ExitCode.PASSED
+        environment = {"PATH": os.environ.get("PATH", os.defpath)}
+        listeners = Listeners(stdout=_copy(sys.stdout), stderr=_copy(sys.stderr))
+        end = run_guest(
+            request,
+            GuestCommand(command, Path.cwd(), environment, plan.profile.sysctls),
+            listeners,
+        )
+    found = [splat for splat in _scan(session, run.path) if splat.allowed is None]
+    for splat in found:
+        session.ui.warn(f"{splat.kind}: {splat.headline} ({CONSOLE_LOG}:{splat.line})")
+    if end.outcome == EXITED and end.status is not None:
+        return end.status
+    session.ui.warn(f"{end.detail} See {run.path}.")
+    return ExitCode.KERNEL if found else ExitCode.INFRA
+
+
+def _scan(session: Session, directory: Path) -> list[splats.Splat]:
+    try:
+        return splats.scan_file(directory / CONSOLE_LOG, splats.load_allowlist())
+    except LabError as error:
+        session.ui.warn(error.message)
+        return []
+
+
+def _copy(stream: Any) -> Callable[[bytes], None]:
+    """Passes bytes on to a text stream's file as they are."""
+
+    def write(data: bytes) -> None:
+        stream.flush()
+        stream.buffer.write(data)
+        stream.buffer.flush()
+
+    return write
+
+
+@click.command(context_settings=CONTEXT_SETTINGS)
+@click.option("-k", "expression", metavar="EXPR", help="Run the tests that pytest's -k selects.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@limit_option
+@plan_options
+def test(
+    session: Session,
+    plan: Plan,
+    expression: str | None,
+    arguments: tuple[str, ...],
+    limits: tuple[str, ...],
+) -> int:
+    """Boot the kernel and run selftests/ in it; ARGUMENTS (after --) go to pytest.
+
+    With --control the same suite runs on the base without the series, where each test has to report
+    its feature absent.
+    """
+    return run_tests(session, plan, TestOptions(expression, arguments, parse_limits(limits)))
+
+
+@click.command("report", context_settings=CONTEXT_SETTINGS)
+@click.argument("run", default=rundir.LAST)
+@common
+def report_command(session: Session, run: str) -> None:
+    """Tell what RUN did (a directory, an id or part of one, or "last") and renew its report."""
+    directory = rundir.find(session.cache, run)
+    loaded = report.Run.load(directory)
+    report.write_all(loaded)
+    for line in report.summary(loaded):
+        session.ui.out(line)
+    session.ui.out(f"  report: {directory / report.HTML}")
+
+
+@click.command(context_settings=CONTEXT_SETTINGS)
+@common
+def runs(session: Session) -> None:
+    """List the runs, the oldest first."""
+    for directory in rundir.known(session.cache):
+        if not (directory / journal.NAME).is_file():
+            continue
+        run = report.Run.load(directory)
+        counts = ", ".join(f"{count} {state}" for state, count in run.view.counts().items())
+        session.ui.out(
+            f"{run.id}  {run.headline.splitlines()[0]}" + (f"  ({counts})" if counts else "")
+        )

@@ -1,0 +1,272 @@
+"""Strings the stages together: a plan in, each stage's result out, each bringing the earlier ones
+up to date.
+"""
+
+from __future__ import annotations
+
+import platform
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lab import PROJECT_ROOT, host, kvm, pahole
+from lab.arches import Arch
+from lab.base import BaseRequest, BaseResult, ensure_base
+from lab.boot import GuestRequest
+from lab.build import BuildRequest, BuildResult, ensure_build
+from lab.config import ConfigRequest, ConfigResult, ensure_config
+from lab.deadline import Limits, calibrate
+from lab.errors import LabError
+from lab.gitrepo import Git
+from lab.options import Session
+from lab.profiles import Profile
+from lab.series import Series
+from lab.toolchain import Toolchain, find_toolchain
+from lab.tree import TreeRequest, TreeResult, ensure_tree
+from lab.userspace import GuestArtifacts, ensure_guest
+from lab.userspace import GuestRequest as ArtifactRequest
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a command works on. ``control``: the base without the series."""
+
+    base: str
+    newer: bool
+    patches: Path
+    control: bool
+    profile: Profile
+    arch: Arch
+
+    @property
+    def kind(self) -> str:
+        """ "control" or "series", as the manifest has it."""
+        return "control" if self.control else "series"
+
+    def options(self) -> list[str]:
+        """The command line options that make this plan."""
+        options = ["--base", self.base, "--profile", self.profile.name]
+        options += ["--newer"] if self.newer else []
+        options += ["--control"] if self.control else []
+        if self.patches.resolve() != (PROJECT_ROOT / "patches").resolve():
+            options += ["--patches", str(self.patches)]
+        return options
+
+
+@dataclass(frozen=True)
+class Source:
+    """Base, tree, and the series as it is, applied or not."""
+
+    base: BaseResult
+    tree: TreeResult
+    series: Series
+
+    def describe(self) -> dict[str, Any]:
+        """For the manifest."""
+        ids = {patch.number: patch.patch_id for patch in self.tree.patches}
+        return {
+            "base": {
+                "name": self.base.name,
+                "version": self.base.version,
+                "origin": self.base.origin,
+                "digest": self.base.digest,
+                "commit": self.base.commit,
+                "notes": self.base.notes,
+            },
+            "tree": {"head": self.tree.head, "local": self.tree.local},
+            "patches": [
+                {
+                    "number": patch.number,
+                    "title": patch.title,
+                    "file": patch.file,
+                    "patch_id": ids.get(patch.number, ""),
+                    "applied": patch.number in ids,
+                }
+                for patch in self.series.patches
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class Configured:
+    """A build directory with its configuration."""
+
+    source: Source
+    build_dir: Path
+    toolchain: Toolchain
+    config: ConfigResult
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel to boot, and what its guests need."""
+
+    configured: Configured
+    build: BuildResult
+    artifacts: GuestArtifacts
+
+
+Stage = Callable[[str, dict[str, Any]], None]
+"""Told the name of a stage that is done, and what to put into the manifest."""
+
+
+def _nobody(name: str, fields: dict[str, Any]) -> None:
+    pass
+
+
+def bring_source(session: Session, plan: Plan, done: Stage = _nobody) -> Source:
+    """Stages 1 and 2. Raises what they raise."""
+    series = Series.read(plan.patches)
+    base = ensure_base(BaseRequest(plan.base, session.cache, plan.newer), session.ui)
+    request = TreeRequest(base, None if plan.control else series, session.cache)
+    source = Source(base, ensure_tree(request, session.ui), series)
+    done("tree", source.describe())
+    return source
+
+
+@contextmanager
+def held(session: Session, plan: Plan, source: Source) -> Iterator[Path]:
+    """Hold the tree and a build directory for it; the build directory.
+
+    Raises LabError if the tree was moved before the lock was had.
+    """
+    cache, tree = session.cache, source.tree
+    name = f"{tree.path.name}-{plan.arch.name}-{plan.profile.name}"
+    build_dir = cache.builds / name
+    with (
+        cache.lock_entry(tree.path, f"building {name}", session.ui.say),
+        cache.lock_entry(build_dir, f"building {name}", session.ui.say),
+    ):
+        if Git(tree.path).out("rev-parse", "HEAD") != tree.head:
+            raise LabError(
+                f"Another run has moved the tree {tree.path} to another series.",
+                hint="Run again, or give each series a cache of its own (--cache).",
+            )
+        yield build_dir
+
+
+def bring_config(
+    session: Session, plan: Plan, source: Source, build_dir: Path, done: Stage = _nobody
+) -> Configured:
+    """Stage 3. Raises what it raises."""
+    toolchain = find_toolchain(plan.arch, pahole.provide(session.cache, session.ui), session.cache)
+    fragments = plan.profile.fragment_files(plan.arch, series=not plan.control)
+    request = ConfigRequest(source.tree, plan.arch, fragments, build_dir, toolchain)
+    config = ensure_config(request, session.ui)
+    fields = {
+        "digest": config.digest,
+        "requested": config.requested,
+        "fragments": [fragment.name for fragment in fragments],
+    }
+    done("config", {"config": fields, "toolchain": dict(toolchain.versions)})
+    return Configured(source, build_dir, toolchain, config)
+
+
+def bring_build(
+    session: Session, plan: Plan, configured: Configured, done: Stage = _nobody
+) -> BuildResult:
+    """Stage 4. Raises what it raises."""
+    request = BuildRequest(
+        configured.source.tree,
+        plan.arch,
+        configured.config,
+        configured.build_dir,
+        configured.toolchain,
+    )
+    build = ensure_build(request, session.ui)
+    done("build", {"build": asdict(build)})
+    return build
+
+
+def bring_kernel(session: Session, plan: Plan, done: Stage = _nobody) -> Kernel:
+    """All stages up to what a guest boots. Raises what they raise."""
+    source = bring_source(session, plan, done)
+    with held(session, plan, source) as build_dir:
+        configured = bring_config(session, plan, source, build_dir, done)
+        build = bring_build(session, plan, configured, done)
+        request = ArtifactRequest(
+            source.tree, plan.arch, build_dir, configured.toolchain, session.cache
+        )
+        artifacts = ensure_guest(request, session.ui)
+    done("guest files", {"guest_files": {"key": artifacts.key, "files": artifacts.files}})
+    return Kernel(configured, build, artifacts)
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """What runs the guest's instructions, and why."""
+
+    name: str
+    reason: str
+
+
+def choose_accelerator(session: Session, arch: Arch) -> Accelerator:
+    """KVM if a guest has been seen to run under it, else emulation, which is said aloud.
+
+    Raises LabError if QEMU does not run guests at all.
+    """
+    if not arch.native:
+        return Accelerator("tcg", f"{arch.name} is foreign to this host")
+    result = kvm.probe(session.cache, arch.qemu)
+    if result.works:
+        return Accelerator("kvm", result.reason)
+    if not result.emulation:
+        raise LabError(
+            f"{arch.qemu} runs no guest: {result.reason}.",
+            hint="`lab doctor` says what is missing.",
+        )
+    session.ui.say(f"no KVM: {result.reason}; emulating, which is slower")
+    return Accelerator("tcg", result.reason)
+
+
+def guest_request(
+    plan: Plan,
+    kernel: Kernel,
+    accelerator: Accelerator,
+    run_dir: Path,
+    limits: Limits,
+) -> GuestRequest:
+    """The guest of a plan."""
+    profile = plan.profile
+    return GuestRequest(
+        image=kernel.build.image,
+        arch=plan.arch,
+        accelerator=accelerator.name,
+        cpus=profile.cpus,
+        memory=profile.memory,
+        kernel_args=profile.kernel_args,
+        run_dir=run_dir,
+        # Guests that run at the same time are told apart, in ps as well.
+        name=f"lab-{run_dir.name[-40:].replace('.', '-')}",
+        limits=limits,
+    )
+
+
+def guest_limits(plan: Plan, accelerator: Accelerator, overrides: dict[str, float]) -> Limits:
+    """The limits of a plan's guests."""
+    limits = calibrate(accelerator.name, plan.arch.native, plan.profile.slowness)
+    return limits.override(overrides)
+
+
+def early_manifest(session: Session, plan: Plan, run_id: str, command: list[str]) -> dict[str, Any]:
+    """What is known about a run before its first stage."""
+    return {
+        "id": run_id,
+        "kind": plan.kind,
+        "reproduce": shlex.join(command),
+        "project": project_state(),
+        "arch": plan.arch.name,
+        "profile": asdict(plan.profile),
+        "host": {"kernel": platform.release(), "machine": platform.machine()},
+        "tools": {"python": platform.python_version(), **host.versions(session.cache)},
+    }
+
+
+def project_state() -> str:
+    """The checkout's commit, with "-dirty" if it has changes; "" if it is no checkout."""
+    git = Git(PROJECT_ROOT)
+    done = git.run("describe", "--always", "--dirty", "--abbrev=12", check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,306 @@
+"""Stage 6, test: one guest boot, tests told as they finish, one verdict.
+
+What is shown, recorded and decided comes from the journal. The run directory is made first, so
+that whatever happens afterwards, also to the lab itself, leaves one that can be read.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lab import PROJECT_ROOT, journal, manifest, proc, report, rundir, splats
+from lab.boot import CONSOLE_LOG, INTERRUPTED, Listeners, run_guest
+from lab.errors import ExitCode, LabError, UsageError
+from lab.guest_script import EVENTS, GUEST_SHARE, GuestCommand
+from lab.journal import Journal, View
+from lab.options import Session
+from lab.pipeline import (
+    Kernel,
+    Plan,
+    bring_kernel,
+    choose_accelerator,
+    early_manifest,
+    guest_limits,
+    guest_request,
+)
+from lab.ui import Progress, Ui
+from lab.verdict import (
+    PYTEST_FAILED,
+    PYTEST_INTERRUPTED,
+    PYTEST_NONE,
+    PYTEST_OK,
+    PYTEST_USAGE,
+    Verdict,
+    decide,
+)
+
+COLLECT_SECONDS = 120.0
+"""For collecting the tests on the host."""
+
+FAILURE_LINES = 12
+"""Lines of a failed test's message that are shown at once."""
+
+GUEST_ENVIRONMENT = {
+    "LANG": "C.UTF-8",
+    "TERM": "dumb",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    # Plugins that happen to be installed on the host have no say in the guest.
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+}
+
+
+@dataclass(frozen=True)
+class TestOptions:
+    """``expression`` is pytest's -k, ``arguments`` go to pytest as they are. ``limits`` replace
+    calibrated ones, by name.
+    """
+
+    __test__ = False
+
+    expression: str | None
+    arguments: tuple[str, ...]
+    limits: Mapping[str, float]
+
+    def pytest(self, plan: Plan) -> list[str]:
+        """The command, as it is run in the guest."""
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+        command += ["-k", self.expression] if self.expression is not None else []
+        return [*command, *plan.profile.selection, *self.arguments]
+
+    def lab(self, plan: Plan) -> list[str]:
+        """The one command that does it again."""
+        command = ["lab", "test", *plan.options()]
+        command += ["-k", self.expression] if self.expression is not None else []
+        for name, seconds in self.limits.items():
+            command += ["--limit", f"{name}={seconds:g}"]
+        return [*command, *(("--", *self.arguments) if self.arguments else ())]
+
+
+class Stopped(Exception):
+    """A verdict was reached before a guest was booted."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.headline)
+        self.verdict = verdict
+
+
+def run_tests(session: Session, plan: Plan, options: TestOptions) -> int:
+    """Bring everything up to date, run the suite, report; the exit code.
+
+    Raises LabError if there is no verdict because a stage failed; the run directory says so too.
+    """
+    allowlist = splats.load_allowlist()
+    run = rundir.create(session.cache, plan.kind)
+    with session.cache.lock_entry(run.path, "testing", session.ui.say):
+        record = Journal(run.path)
+        try:
+            return _Testing(session, plan, options, run.path, record, allowlist).run()
+        finally:
+            record.close()
+
+
+class _Testing:
+    """One run of the suite."""
+
+    def __init__(
+        self,
+        session: Session,
+        plan: Plan,
+        options: TestOptions,
+        directory: Path,
+        record: Journal,
+        allowlist: list[splats.Allowed],
+    ) -> None:
+        self._session = session
+        self._ui = session.ui
+        self._plan = plan
+        self._options = options
+        self._directory = directory
+        self._journal = record
+        self._allowlist = allowlist
+        self._view = View()
+
+    def run(self) -> int:
+        """The exit code. Every way out leaves a verdict in the journal."""
+        try:
+            self._begin()
+            kernel = bring_kernel(self._session, self._plan, self._stage)
+            self._seed()
+            self._boot(kernel)
+            verdict = self._decide()
+        except Stopped as stopped:
+            verdict = stopped.verdict
+        except LabError as error:
+            kind = "usage" if isinstance(error, UsageError) else "infrastructure"
+            self._close(
+                Verdict(
+                    error.exit_code, f"{kind}: {error.message}", (error.hint,) * bool(error.hint)
+                )
+            )
+            self._ui.say(f"run directory: {self._directory}")
+            raise
+        except BaseException as error:
+            in_flight = self._view.in_flight
+            reasons = (f"In flight: {in_flight}.",) if in_flight else ()
+            name = "interrupted" if isinstance(error, KeyboardInterrupt) else repr(error)
+            self._write("guest", outcome=INTERRUPTED, status=None, detail=f"The lab was {name}.")
+            self._close(Verdict(ExitCode.INTERRUPTED, f"infrastructure: {name}", reasons))
+            self._ui.say(f"run directory: {self._directory}")
+            raise
+        self._close(verdict)
+        for line in report.summary(report.Run.load(self._directory)):
+            self._ui.out(line)
+        return int(verdict.code)
+
+    # --- the journal ----------------------------------------------------------------------
+
+    def _write(self, event: str, **fields: Any) -> None:
+        self._view.add(self._journal.write(event, **fields))
+
+    def _stage(self, name: str, fields: dict[str, Any]) -> None:
+        manifest.write(self._directory, **fields)
+        self._write("stage", name=name)
+
+    def _begin(self) -> None:
+        command = self._options.lab(self._plan)
+        fields = early_manifest(self._session, self._plan, self._directory.name, command)
+        manifest.write(self._directory, **fields)
+        self._write("run", id=self._directory.name, kind=self._plan.kind, command=command)
+
+    def _close(self, verdict: Verdict) -> None:
+        self._write(
+            "verdict",
+            code=int(verdict.code),
+            headline=verdict.headline,
+            reasons=list(verdict.reasons),
+        )
+        report.write_all(report.Run.load(self._directory))
+
+    # --- the suite ------------------------------------------------------------------------
+
+    def _seed(self) -> None:
+        """Collect on the host, in half a second, what the guest is going to run: a guest that
+        never comes up leaves a list of what did not run, and a mistake in a test needs no boot.
+        """
+        events = self._directory / "collected.ndjson"
+        environment: dict[str, str | None] = {
+            **GUEST_ENVIRONMENT,
+            "SECCOMP_LAB_EVENTS": str(events),
+            "SECCOMP_LAB_KERNEL": self._kernel_kind(),
+            # Collecting leaves the compiled tests behind, which the guest then need not compile.
+            "PYTHONDONTWRITEBYTECODE": None,
+        }
+        command = [*self._options.pytest(self._plan), "--collect-only", "-q"]
+        done = proc.run(
+            command, cwd=PROJECT_ROOT, env=environment, check=False, timeout=COLLECT_SECONDS
+        )
+        if done.returncode != PYTEST_OK:
+            raise Stopped(_not_collected(done))
+        found = [row for line in _lines(events) if (row := journal.guest_event(line))]
+        tests = next((row["tests"] for row in found if row["event"] == "collected"), None)
+        if tests is None:
+            raise LabError("The suite does not say what it collects; see selftests/conftest.py.")
+        events.unlink()
+        self._write("seed", tests=tests)
+        report.write_all(report.Run.load(self._directory))
+
+    def _kernel_kind(self) -> str:
+        return "base" if self._plan.control else "series"
+
+    def _command(self, kernel: Kernel) -> GuestCommand:
+        environment = {
+            **GUEST_ENVIRONMENT,
+            "PATH": os.environ.get("PATH", os.defpath),
+            "SECCOMP_LAB_GUEST": str(kernel.artifacts.directory),
+            "SECCOMP_LAB_EVENTS": f"{GUEST_SHARE}/{EVENTS}",
+            "SECCOMP_LAB_KERNEL": self._kernel_kind(),
+        }
+        argv = tuple(self._options.pytest(self._plan))
+        return GuestCommand(argv, PROJECT_ROOT, environment, self._plan.profile.sysctls)
+
+    def _boot(self, kernel: Kernel) -> None:
+        accelerator = choose_accelerator(self._session, self._plan.arch)
+        limits = guest_limits(self._plan, accelerator, dict(self._options.limits))
+        request = guest_request(self._plan, kernel, accelerator, self._directory, limits)
+        command = self._command(kernel)
+        manifest.write(
+            self._directory,
+            accelerator=asdict(accelerator),
+            limits=limits.as_dict(),
+            guest={
+                "cpus": request.cpus,
+                "memory": request.memory,
+                "kernel_args": request.kernel_args,
+                "command": shlex.join(command.argv),
+            },
+        )
+        self._ui.say(
+            f"booting {kernel.build.release} ({accelerator.name}), {len(self._view.tests)} tests"
+        )
+        with self._ui.progress("tests", len(self._view.tests) or None, "tests") as progress:
+            listeners = Listeners(
+                event=lambda line: self._event(line, progress),
+                signed_on=lambda seconds: self._ui.say(f"guest is up after {seconds:.1f} s"),
+            )
+            end = run_guest(request, command, listeners)
+        self._write("guest", **asdict(end))
+
+    def _event(self, line: str, progress: Progress) -> None:
+        row = self._journal.relay(line)
+        self._view.add(row)
+        if row["event"] == "collected":
+            progress.update(0, len(self._view.tests))
+        elif row["event"] == "result":
+            progress.advance()
+            show(self._ui, self._view, self._view.tests[row["id"]], self._plan.control)
+
+    def _decide(self) -> Verdict:
+        console = self._directory / CONSOLE_LOG
+        scan_error = None
+        found: list[splats.Splat] = []
+        try:
+            found = splats.scan_file(console, self._allowlist)
+        except LabError as error:
+            scan_error = error.message
+        for splat in found:
+            self._write("splat", **asdict(splat))
+        return decide(self._view, found, control=self._plan.control, scan_error=scan_error)
+
+
+def _not_collected(done: proc.Completed) -> Verdict:
+    """The verdict where the tests cannot even be listed."""
+    code, headline = {
+        PYTEST_NONE: (ExitCode.FAILED, "failed: no test is selected"),
+        PYTEST_FAILED: (ExitCode.FAILED, "failed: the tests cannot be collected"),
+        PYTEST_INTERRUPTED: (ExitCode.FAILED, "failed: the tests cannot be collected"),
+        PYTEST_USAGE: (ExitCode.USAGE, "usage: pytest does not accept its arguments"),
+    }.get(done.returncode, (ExitCode.INFRA, f"infrastructure: pytest: status {done.returncode}"))
+    said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-FAILURE_LINES:]
+    return Verdict(code, headline, tuple(said))
+
+
+def show(ui: Ui, view: View, test: journal.Test, control: bool) -> None:
+    """Tell one result. With --quiet, only what is wrong."""
+    worth = report.JUDGEMENT[control].get(test.state, report.OPEN)
+    if ui.quiet and worth != report.BAD:
+        return
+    width = len(str(len(view.tests)))
+    done = sum(1 for other in view.tests.values() if other.done)
+    count = f"[{done:{width}}/{len(view.tests)}]"
+    ui.say(f"{count} {test.state.upper() if worth == report.BAD else test.state:8} {test.id}")
+    if worth == report.BAD:
+        for line in test.message.strip().splitlines()[-FAILURE_LINES:]:
+            ui.say(f"    | {line}")
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
