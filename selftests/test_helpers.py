@@ -153,7 +153,9 @@ def test_a_token_brings_helpers_but_not_memory() -> None:
     def case() -> list[str]:
         privileges.become_user()
         mine = token.obtain(theirs)
-        return surprises(frozenset({ANY, BPF, PERFMON}), **token.load_fields(mine))
+        return surprises(
+            frozenset({ANY, BPF, PERFMON}), prog_flags=token.BPF_F_TOKEN_FD, prog_token_fd=mine.fd
+        )
 
     with child.running(lambda: token.administer(ours)):
         assert child.run(case) == []

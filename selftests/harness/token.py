@@ -20,6 +20,7 @@ FSCONFIG_SET_STRING, FSCONFIG_CMD_CREATE = 1, 6
 
 BPF_TOKEN_CREATE = 36
 BPF_F_TOKEN_FD = 1 << 16
+"""In prog_flags, beside prog_token_fd: load with a token."""
 
 DELEGATIONS = (b"delegate_cmds", b"delegate_maps", b"delegate_progs", b"delegate_attachs")
 
@@ -43,8 +44,3 @@ def obtain(channel: socket.socket) -> Fd:
     _, (mount, *_), _, _ = socket.recv_fds(channel, 1, 1)
     root = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=mount)
     return Fd(bpf(BPF_TOKEN_CREATE, struct.pack("=II", 0, root)))
-
-
-def load_fields(token: Fd) -> dict[str, int]:
-    """What to give prog_load() to load with a token."""
-    return {"prog_flags": BPF_F_TOKEN_FD, "prog_token_fd": token.fd}
