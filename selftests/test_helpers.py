@@ -75,11 +75,8 @@ LOADERS = (
 
 
 @pytest.fixture(autouse=True)
-def _state_is_allowed(request: pytest.FixtureRequest) -> Iterator[None]:
+def _state_is_allowed() -> Iterator[None]:
     """No LSM takes part here."""
-    if request.node.get_closest_marker("irrevocable"):
-        yield
-        return
     with privileges.sysctl(privileges.PTRACE_SCOPE, 1):
         yield
 
