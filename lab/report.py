@@ -94,14 +94,15 @@ def write_all(run: Run) -> None:
 # --- console summary ------------------------------------------------------------------------
 
 
-def summary(run: Run) -> list[str]:
-    """The run in some lines of text."""
+def summary(run: Run, messages: bool = True) -> list[str]:
+    """The run in some lines of text, with or without what its failed tests said."""
     lines = [f"{run.id}: {run.headline}"]
     lines += [f"  {reason}" for reason in run.reasons]
     for test in run.view.tests.values():
         if run.judge(test) == BAD:
             lines.append(f"  {test.state}: {test.id}")
-            lines += [f"    | {line}" for line in test.message.strip().splitlines()[-8:]]
+            if messages:
+                lines += [f"    | {line}" for line in test.message.strip().splitlines()[-8:]]
     lines += [f"  {name}: {value}" for name, value in facts(run)]
     return lines
 

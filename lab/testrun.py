@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lab import PROJECT_ROOT, journal, manifest, proc, report, rundir, splats
+from lab import PROJECT_ROOT, journal, manifest, proc, report, rundir, snapshot, splats
 from lab.boot import CONSOLE_LOG, INTERRUPTED, Listeners, run_guest
 from lab.errors import ExitCode, LabError, UsageError
 from lab.guest_script import EVENTS, GUEST_SHARE, GuestCommand
@@ -68,10 +68,10 @@ class TestOptions:
     limits: Mapping[str, float]
 
     def pytest(self, plan: Plan) -> list[str]:
-        """The command, as it is run in the guest."""
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
-        command += ["-k", self.expression] if self.expression is not None else []
-        return [*command, *plan.profile.selection, *self.arguments]
+        """The arguments of pytest, in the guest as on the host."""
+        arguments = ["-p", "no:cacheprovider"]
+        arguments += ["-k", self.expression] if self.expression is not None else []
+        return [*arguments, *plan.profile.selection, *self.arguments]
 
     def lab(self, plan: Plan) -> list[str]:
         """The one command that does it again."""
@@ -125,6 +125,7 @@ class _Testing:
         self._journal = record
         self._allowlist = allowlist
         self._view = View()
+        self._snapshot = directory / "modules.snapshot"
 
     def run(self) -> int:
         """The exit code. Every way out leaves a verdict in the journal."""
@@ -154,7 +155,7 @@ class _Testing:
             self._ui.say(f"run directory: {self._directory}")
             raise
         self._close(verdict)
-        for line in report.summary(report.Run.load(self._directory)):
+        for line in report.summary(report.Run.load(self._directory), messages=self._ui.quiet):
             self._ui.out(line)
         return int(verdict.code)
 
@@ -186,7 +187,8 @@ class _Testing:
 
     def _seed(self) -> None:
         """Collect on the host, in half a second, what the guest is going to run: a guest that
-        never comes up leaves a list of what did not run, and a mistake in a test needs no boot.
+        never comes up leaves a list of what did not run, a mistake in a test needs no boot, and
+        the guest's Python finds compiled what this has imported.
         """
         events = self._directory / "collected.ndjson"
         environment: dict[str, str | None] = {
@@ -196,7 +198,7 @@ class _Testing:
             # Collecting leaves the compiled tests behind, which the guest then need not compile.
             "PYTHONDONTWRITEBYTECODE": None,
         }
-        command = [*self._options.pytest(self._plan), "--collect-only", "-q"]
+        command = [*self._python("record"), *self._options.pytest(self._plan), "--collect-only"]
         done = proc.run(
             command, cwd=PROJECT_ROOT, env=environment, check=False, timeout=COLLECT_SECONDS
         )
@@ -210,6 +212,10 @@ class _Testing:
         self._write("seed", tests=tests)
         report.write_all(report.Run.load(self._directory))
 
+    def _python(self, mode: str) -> list[str]:
+        """pytest, recording what it imports or taking it from there."""
+        return [sys.executable, snapshot.__file__, mode, str(self._snapshot)]
+
     def _kernel_kind(self) -> str:
         return "base" if self._plan.control else "series"
 
@@ -221,7 +227,7 @@ class _Testing:
             "SECCOMP_LAB_EVENTS": f"{GUEST_SHARE}/{EVENTS}",
             "SECCOMP_LAB_KERNEL": self._kernel_kind(),
         }
-        argv = tuple(self._options.pytest(self._plan))
+        argv = (*self._python("replay"), *self._options.pytest(self._plan))
         return GuestCommand(argv, PROJECT_ROOT, environment, self._plan.profile.sysctls)
 
     def _boot(self, kernel: Kernel) -> None:
@@ -237,7 +243,9 @@ class _Testing:
                 "cpus": request.cpus,
                 "memory": request.memory,
                 "kernel_args": request.kernel_args,
-                "command": shlex.join(command.argv),
+                "command": shlex.join(
+                    ["python", "-m", "pytest", *self._options.pytest(self._plan)]
+                ),
             },
         )
         self._ui.say(
@@ -249,6 +257,7 @@ class _Testing:
                 signed_on=lambda seconds: self._ui.say(f"guest is up after {seconds:.1f} s"),
             )
             end = run_guest(request, command, listeners)
+        self._snapshot.unlink(missing_ok=True)
         self._write("guest", **asdict(end))
 
     def _event(self, line: str, progress: Progress) -> None:
@@ -286,9 +295,9 @@ def _not_collected(done: proc.Completed) -> Verdict:
 
 
 def show(ui: Ui, view: View, test: journal.Test, control: bool) -> None:
-    """Tell one result. With --quiet, only what is wrong."""
+    """Tell one result, at once. With --quiet the summary tells."""
     worth = report.JUDGEMENT[control].get(test.state, report.OPEN)
-    if ui.quiet and worth != report.BAD:
+    if ui.quiet:
         return
     width = len(str(len(view.tests)))
     done = sum(1 for other in view.tests.values() if other.done)
