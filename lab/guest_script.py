@@ -53,6 +53,7 @@ done
 }}
 exec < /dev/null > "$out" 2> "$err"
 {environment}
+{binds}
 {sysctls}
 cd {directory} || exit 1
 say "signed on"
@@ -67,13 +68,15 @@ echo "$status" > "$share/{status}.new" && mv "$share/{status}.new" "$share/{stat
 @dataclass(frozen=True)
 class GuestCommand:
     """A command for the guest: ``argv`` run in ``directory`` with ``environment`` laid over the
-    guest's own; ``sysctls`` are set first.
+    guest's own; ``sysctls`` are set first. ``binds`` are (directory, where it is seen instead of
+    what is there).
     """
 
     argv: tuple[str, ...]
     directory: Path
     environment: Mapping[str, str]
     sysctls: Sequence[tuple[str, str]] = ()
+    binds: Sequence[tuple[Path, Path]] = ()
 
 
 def script(command: GuestCommand) -> str:
@@ -83,12 +86,17 @@ def script(command: GuestCommand) -> str:
         f"echo {shlex.quote(value)} > /proc/sys/{name.replace('.', '/')} || exit 1"
         for name, value in command.sysctls
     ]
+    binds = [
+        shlex.join(["mount", "--bind", str(source), str(target)]) + " || exit 1"
+        for source, target in command.binds
+    ]
     return TEMPLATE.format(
         share=GUEST_SHARE,
         tag=SHARE_TAG,
         stdout=STDOUT_PORT,
         stderr=STDERR_PORT,
         environment="\n".join(exports),
+        binds="\n".join(binds),
         sysctls="\n".join(sysctls),
         directory=shlex.quote(str(command.directory)),
         command=shlex.join(command.argv),

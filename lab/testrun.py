@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -39,6 +40,8 @@ from lab.verdict import (
     Verdict,
     decide,
 )
+
+SELFTESTS = PROJECT_ROOT / "selftests"
 
 COLLECT_SECONDS = 120.0
 """For collecting the tests on the host."""
@@ -126,6 +129,7 @@ class _Testing:
         self._allowlist = allowlist
         self._view = View()
         self._snapshot = directory / "modules.snapshot"
+        self._suite = directory / "suite"
 
     def run(self) -> int:
         """The exit code. Every way out leaves a verdict in the journal."""
@@ -209,6 +213,8 @@ class _Testing:
         if tests is None:
             raise LabError("The suite does not say what it collects; see selftests/conftest.py.")
         events.unlink()
+        # The guest runs this copy, so that the author may go on editing.
+        shutil.copytree(SELFTESTS, self._suite)
         self._write("seed", tests=tests)
         report.write_all(report.Run.load(self._directory))
 
@@ -228,7 +234,13 @@ class _Testing:
             "SECCOMP_LAB_KERNEL": self._kernel_kind(),
         }
         argv = (*self._python("replay"), *self._options.pytest(self._plan))
-        return GuestCommand(argv, PROJECT_ROOT, environment, self._plan.profile.sysctls)
+        return GuestCommand(
+            argv,
+            PROJECT_ROOT,
+            environment,
+            sysctls=self._plan.profile.sysctls,
+            binds=[(self._suite, SELFTESTS)],
+        )
 
     def _boot(self, kernel: Kernel) -> None:
         accelerator = choose_accelerator(self._session, self._plan.arch)
@@ -258,6 +270,7 @@ class _Testing:
             )
             end = run_guest(request, command, listeners)
         self._snapshot.unlink(missing_ok=True)
+        shutil.rmtree(self._suite)
         self._write("guest", **asdict(end))
 
     def _event(self, line: str, progress: Progress) -> None:
