@@ -65,8 +65,7 @@ PATTERNS: tuple[Pattern, ...] = (
     _pattern("rcu stall", r"(?:rcu: )?INFO: rcu\S* (?:self-)?detected (?:expedited )?stall"),
     _pattern("rcu", r"WARNING: suspicious RCU usage|INFO: suspicious RCU usage"),
     # kernel/hung_task.c, kernel/watchdog.c
-    _pattern("hung task", r"INFO: task .* blocked for more than"),
-    _pattern("hung task", r"INFO: task .* blocked in I/O wait for more than"),
+    _pattern("hung task", r"INFO: task .* blocked.* for more than"),
     _pattern(
         "lockup",
         r"(?:watchdog: )?BUG: (?:soft|hard) lockup|(?:watchdog: .*|NMI watchdog: .*)LOCKUP",

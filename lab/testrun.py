@@ -263,14 +263,16 @@ class _Testing:
         self._ui.say(
             f"booting {kernel.build.release} ({accelerator.name}), {len(self._view.tests)} tests"
         )
-        with self._ui.progress("tests", len(self._view.tests) or None, "tests") as progress:
-            listeners = Listeners(
-                event=lambda line: self._event(line, progress),
-                signed_on=lambda seconds: self._ui.say(f"guest is up after {seconds:.1f} s"),
-            )
-            end = run_guest(request, command, listeners)
-        self._snapshot.unlink(missing_ok=True)
-        shutil.rmtree(self._suite)
+        try:
+            with self._ui.progress("tests", len(self._view.tests) or None, "tests") as progress:
+                listeners = Listeners(
+                    event=lambda line: self._event(line, progress),
+                    signed_on=lambda seconds: self._ui.say(f"guest is up after {seconds:.1f} s"),
+                )
+                end = run_guest(request, command, listeners)
+        finally:
+            self._snapshot.unlink(missing_ok=True)
+            shutil.rmtree(self._suite, ignore_errors=True)
         self._write("guest", **asdict(end))
 
     def _event(self, line: str, progress: Progress) -> None:

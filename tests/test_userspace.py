@@ -1,0 +1,139 @@
+"""The guest's files: made once, in place whole or not at all. The compilers are fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lab import host, userspace
+from lab.cache import Cache
+from lab.errors import LabError
+from lab.toolchain import find_toolchain
+from lab.userspace import GuestArtifacts, GuestRequest, ensure_guest
+from tests.fakes import ARCH, Workshop, make_workshop
+from tests.support import Recorder
+
+COMPILER = """\
+#!/bin/sh
+case "$*" in *-print-resource-dir*) echo /clang; exit;; esac
+for last; do
+	[ "$previous" = -o ] && output=$last
+	case $last in *.c) source=$last ;; esac
+	previous=$last
+done
+if grep -q BROKEN "$source"; then echo "$source:1:1: error: broken" >&2; exit 1; fi
+echo "$0 $*" >> {log}
+cp "$source" "$output"
+"""
+
+MAKE = """\
+#!/bin/sh
+echo "$*" >> {log}
+for argument; do case $argument in OUTPUT=*) out=${{argument#OUTPUT=}} ;; esac; done
+[ -n "$out" ] || exit 0
+mkdir -p "$out"; echo lib > "$out/libbpf.so"; echo > "$out/bpf_helper_defs.h"
+"""
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+    made = make_workshop(tmp_path, monkeypatch)
+    for name, text in (("clang", COMPILER), ("gcc", COMPILER), ("make", MAKE)):
+        path = made.root / "tools" / name
+        path.write_text(text.format(log=made.log))
+        path.chmod(0o755)
+    for sample in userspace.SAMPLES:
+        for name in (sample.user, sample.bpf):
+            (made.tree.path / name).parent.mkdir(parents=True, exist_ok=True)
+            (made.tree.path / name).write_text("sample\n")
+    filters, native = tmp_path / "bpf", tmp_path / "native"
+    for directory, name in ((filters, "one.bpf.c"), (native, "tool.c")):
+        directory.mkdir()
+        (directory / name).write_text("good\n")
+    monkeypatch.setattr(userspace, "FILTERS", filters)
+    monkeypatch.setattr(userspace, "NATIVE", native)
+    monkeypatch.setattr(host, "command", lambda *_: "clang")
+    return made
+
+
+@pytest.fixture
+def guest(workshop: Workshop, cache: Cache) -> Callable[[str], GuestArtifacts]:
+    def make(kind: str = "series") -> GuestArtifacts:
+        tree = replace(workshop.tree, kind=kind)
+        request = GuestRequest(tree, ARCH, workshop.build_dir, workshop.toolchain, cache, 1)
+        return ensure_guest(request, Recorder().ui)
+
+    return make
+
+
+def test_a_set_is_made_once(workshop: Workshop, guest: Callable[[], GuestArtifacts]) -> None:
+    first = guest()
+    made = workshop.log.read_text()
+    assert guest() == first
+    assert workshop.log.read_text() == made
+    assert first.files == (
+        "libbpf.so",
+        "libbpf.so.1",
+        "one.bpf.o",
+        "test_seccomp",
+        "test_seccomp.bpf.o",
+        "tool",
+    )
+
+
+def test_the_base_has_no_sample(guest: Callable[[str], GuestArtifacts]) -> None:
+    assert "test_seccomp" not in guest("base").files
+
+
+def test_a_changed_filter_makes_a_new_set_and_leaves_the_old(
+    workshop: Workshop, guest: Callable[[], GuestArtifacts]
+) -> None:
+    first = guest()
+    (workshop.root / "bpf/one.bpf.c").write_text("changed\n")
+    second = guest()
+    assert first.directory.is_dir()
+    assert (second.directory / "one.bpf.o").read_text() == "changed\n"
+    # Headers and libbpf are not made again for a filter.
+    assert workshop.log.read_text().count("headers") == 1
+
+
+def test_a_filter_that_does_not_compile_leaves_nothing(
+    workshop: Workshop, guest: Callable[[], GuestArtifacts]
+) -> None:
+    (workshop.root / "bpf/one.bpf.c").write_text("BROKEN\n")
+    with pytest.raises(LabError, match=r"one.bpf.c does not compile:\n.*error: broken"):
+        guest()
+    assert list((workshop.build_dir / "guest").iterdir()) == []
+
+
+def test_old_sets_are_forgotten(workshop: Workshop, guest: Callable[[], GuestArtifacts]) -> None:
+    for number in range(userspace.KEPT_SETS + 2):
+        (workshop.root / "bpf/one.bpf.c").write_text(f"{number}\n")
+        last = guest()
+    left = list((workshop.build_dir / "guest").iterdir())
+    assert len(left) == userspace.KEPT_SETS
+    assert last.directory in left
+
+
+def test_ccache_takes_the_compilers_place_in_path_only(
+    workshop: Workshop, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("gcc", "ld", "pahole", "ccache"):
+        path = workshop.root / "tools" / name
+        path.write_text("#!/bin/sh\necho version 1\n")
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{workshop.root / 'tools'}:/usr/bin:/bin")
+    arch = replace(ARCH, name="none", cross_compile="")
+    made = find_toolchain(arch, Path("pahole"), cache)
+    assert made.ccache is not None
+    assert (made.ccache / "gcc").readlink() == workshop.root / "tools/ccache"
+    assert str(made.environment["PATH"]).startswith(f"{made.ccache}:")
+    assert not any("ccache" in argument for argument in made.make_args)
+    (workshop.root / "tools/ccache").unlink()
+    monkeypatch.setenv("PATH", str(workshop.root / "tools"))
+    plain = find_toolchain(arch, Path("pahole"), cache)
+    assert plain.ccache is None
+    assert plain.key == made.key
