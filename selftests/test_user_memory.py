@@ -1,0 +1,407 @@
+"""User memory: what a filter gets when it reads, and that it gets nothing else when it cannot."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import mmap
+import os
+import socket
+import struct
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from selftests.harness import child, memory, privileges, seccomp
+from selftests.harness.bpf import Map
+from selftests.harness.memory import (
+    PAGE,
+    SIZE,
+    STALE,
+    ZEROES,
+    Filtered,
+    Reading,
+    filtered_by,
+    load_reader,
+    refused,
+    report_map,
+)
+from selftests.harness.objects import BpfObject
+from selftests.harness.sys import address, buffer, no_new_privs, syscall
+from selftests.harness.uapi import (
+    CAP_BPF,
+    CAP_SYS_PTRACE,
+    NR,
+    SECCOMP_FILTER_FLAG_NEW_LISTENER,
+    SECCOMP_RET_ALLOW,
+    SECCOMP_RET_USER_NOTIF,
+    SECCOMP_USER_NOTIF_FLAG_CONTINUE,
+    BPF_FUNC_probe_read_user,
+    BPF_FUNC_probe_read_user_str,
+)
+
+pytestmark = pytest.mark.patch(10)
+
+BYTES, STRING = BPF_FUNC_probe_read_user, BPF_FUNC_probe_read_user_str
+both_helpers = pytest.mark.parametrize("helper", [BYTES, STRING], ids=["bytes", "string"])
+both_loaders = pytest.mark.parametrize(
+    "caps", [(CAP_BPF,), (CAP_BPF, CAP_SYS_PTRACE)], ids=["checked", "CAP_SYS_PTRACE"]
+)
+"""A loader whose filter is checked for dumpability each time, and one whose filter is not."""
+
+TEXT = b"twenty-three bytes here"
+assert len(TEXT) == SIZE - 1
+
+
+@pytest.fixture(autouse=True)
+def _state_is_allowed() -> Iterator[None]:
+    """No LSM takes part here."""
+    with privileges.sysctl(privileges.PTRACE_SCOPE, 1):
+        yield
+
+
+def reading_process(helper: int, caps: tuple[int, ...]) -> Filtered:
+    """Make the calling process an ordinary, dumpable user's, under a filter that reads."""
+    report = report_map()
+    privileges.become_user(privileges.NOBODY, *caps)
+    return filtered_by(load_reader(report, helper), report)
+
+
+@both_loaders
+def test_bytes_are_read_as_they_are(caps: tuple[int, ...]) -> None:
+    """probe_read_user gives 0 and the bytes, NULs included."""
+    data = bytes(range(200, 200 + SIZE - 2)) + b"\0\1"
+
+    def case() -> Reading:
+        there = buffer(data)
+        return reading_process(BYTES, caps).read(address(there))
+
+    assert child.run(case) == Reading(0, data)
+
+
+@both_loaders
+@pytest.mark.parametrize(
+    ("text", "length", "copied"),
+    [(b"short", 6, b"short\0"), (TEXT, SIZE, TEXT + b"\0"), (b"", 1, b"\0")],
+    ids=["short", "just_fits", "empty"],
+)
+def test_a_string_is_read_to_its_end(
+    caps: tuple[int, ...], text: bytes, length: int, copied: bytes
+) -> None:
+    """probe_read_user_str gives the length with the NUL, and the string."""
+
+    def case() -> Reading:
+        there = buffer(text + b"\0")
+        return reading_process(STRING, caps).read(address(there))
+
+    seen = child.run(case)
+    assert (seen.result, seen.data[:length]) == (length, copied)
+
+
+@both_loaders
+def test_a_string_that_is_too_long_is_cut_and_terminated(caps: tuple[int, ...]) -> None:
+    """A string longer than the destination fills it, and ends in a NUL."""
+
+    def case() -> Reading:
+        there = buffer(TEXT * 2 + b"\0")
+        return reading_process(STRING, caps).read(address(there))
+
+    assert child.run(case) == Reading(SIZE, TEXT + b"\0")
+
+
+def _null() -> int:
+    return 0
+
+
+def _first_page() -> int:
+    return 64
+
+
+def _unmapped() -> int:
+    place = memory.map_pages(1)
+    memory.unmap_page(place)
+    return place
+
+
+def _forbidden() -> int:
+    place = memory.map_pages(1)
+    memory.write(place, TEXT)
+    memory.protect_page(place)
+    return place
+
+
+def _kernel() -> int:
+    return 0xFFFF_FFFF_8100_0000  # the kernel's text on x86_64, in the upper half everywhere
+
+
+def _direct_map() -> int:
+    return 0xFFFF_8880_0000_0000  # Documentation/arch/x86/x86_64/mm.rst
+
+
+def _between() -> int:
+    return 1 << 63  # not canonical on x86_64, kernel's or tagged elsewhere
+
+
+def _last_bytes() -> int:
+    return 2**64 - 8
+
+
+def _not_resident() -> int:
+    return memory.map_pages(1)
+
+
+def _file_not_resident() -> int:
+    fd = os.open("/usr/bin/env", os.O_RDONLY)
+    with contextlib.closing(os.fdopen(fd)):
+        view = mmap.mmap(fd, 0, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
+        place = ctypes.addressof(ctypes.c_char.from_buffer(view))
+        KEPT.append(view)
+        return place
+
+
+KEPT: list[mmap.mmap] = []
+
+
+def _runs_into_unmapped() -> int:
+    place = memory.map_pages(2)
+    memory.write(place, b"\x77" * PAGE)
+    memory.unmap_page(place + PAGE)
+    return place + PAGE - 8
+
+
+def _runs_into_not_resident() -> int:
+    place = memory.map_pages(2)
+    memory.write(place, b"\x77" * PAGE)
+    return place + PAGE - 8
+
+
+def _thrown_out() -> int:
+    view = mmap.mmap(-1, PAGE, mmap.MAP_PRIVATE)
+    view[:] = b"\x77" * PAGE
+    view.madvise(mmap.MADV_DONTNEED)
+    place = ctypes.addressof(ctypes.c_char.from_buffer(view))
+    KEPT.append(view)
+    return place
+
+
+PLACES: dict[str, Callable[[], int]] = {
+    "null": _null,
+    "first_page": _first_page,
+    "unmapped": _unmapped,
+    "PROT_NONE": _forbidden,
+    "kernel": _kernel,
+    "direct_map": _direct_map,
+    "between_the_halves": _between,
+    "end_of_the_address_space": _last_bytes,
+    "never_touched": _not_resident,
+    "file_never_touched": _file_not_resident,
+    "thrown_out": _thrown_out,
+    "runs_into_unmapped": _runs_into_unmapped,
+    "runs_into_never_touched": _runs_into_not_resident,
+}
+
+
+@both_helpers
+@both_loaders
+def test_what_cannot_be_read_is_efault_and_zeroes(helper: int, caps: tuple[int, ...]) -> None:
+    """At every bad or absent place: EFAULT and a destination of zeroes, none of it stale."""
+
+    def case() -> dict[str, Reading]:
+        process = reading_process(helper, caps)
+        return {name: process.read(place()) for name, place in PLACES.items()}
+
+    seen = child.run(case)
+    assert seen == dict.fromkeys(PLACES, refused(errno.EFAULT))
+    assert bytes([STALE] * SIZE) != ZEROES
+
+
+@both_helpers
+@both_loaders
+def test_memory_that_is_not_resident_is_not_fetched(helper: int, caps: tuple[int, ...]) -> None:
+    """A filter does not wait for a page: it is as absent afterwards, and readable once touched."""
+
+    def case() -> tuple[bool, Reading, bool, Reading]:
+        process = reading_process(helper, caps)
+        place = memory.map_pages(1)
+        before = memory.is_resident(place)
+        absent = process.read(place)
+        after = memory.is_resident(place)
+        memory.write(place, TEXT)
+        return before, absent, after, process.read(place)
+
+    before, absent, after, touched = child.run(case)
+    assert (before, absent, after) == (False, refused(errno.EFAULT), False)
+    assert touched.data == TEXT + b"\0"
+
+
+def test_a_string_may_end_before_memory_does() -> None:
+    """A string that ends in the last bytes of a mapping is read, though more would not be there."""
+
+    def case() -> Reading:
+        process = reading_process(STRING, (CAP_BPF,))
+        place = memory.map_pages(2)
+        memory.unmap_page(place + PAGE)
+        memory.write(place + PAGE - 4, b"end\0")
+        return process.read(place + PAGE - 4)
+
+    seen = child.run(case)
+    assert (seen.result, seen.data[:4]) == (4, b"end\0")
+
+
+def test_a_thread_reads_its_process() -> None:
+    """A filter installed by a thread reads the memory that the thread shares with the others."""
+
+    def case() -> Reading:
+        there = buffer(TEXT)
+        return child.in_thread(lambda: reading_process(BYTES, (CAP_BPF,)).read(address(there)))
+
+    assert child.run(case) == Reading(0, TEXT + b"\0")
+
+
+# Paths at openat()
+
+
+PATH_SIZE = 64
+AT_FDCWD = -100 & 0xFFFF_FFFF
+COULD_NOT_LOOK = errno.ENOKEY
+
+
+@dataclass(frozen=True)
+class Guard:
+    """The filter of bpf/path_guard.bpf.c on the calling process."""
+
+    reports: Map
+    listener: int
+
+    @property
+    def seen(self) -> str:
+        """The path that the filter has read last."""
+        _, path = struct.unpack(f"=q{PATH_SIZE}s", self.reports.lookup())
+        return str(path.partition(b"\0")[0].decode())
+
+
+def guard(forbidden: str, answer: int = SECCOMP_RET_ALLOW, flags: int = 0) -> Guard:
+    """Install it: EPERM for one path, ``answer`` for the others."""
+    obj = BpfObject("path_guard")
+    obj.set_rodata(struct.pack(f"=II{PATH_SIZE}s", NR.openat, answer, forbidden.encode()))
+    obj.load()
+    no_new_privs()
+    listener = seccomp.install(obj.prog("guard_path"), flags)
+    reports = obj.map("reports")
+    obj.close()
+    return Guard(reports, listener)
+
+
+def open_error(path: str) -> int:
+    """openat(): 0 or an errno."""
+    try:
+        os.close(os.open(path, os.O_RDONLY))
+    except OSError as error:
+        return error.errno or -1
+    return 0
+
+
+@pytest.fixture
+def paths() -> Iterator[tuple[str, str]]:
+    """Two files whose short paths differ in one letter, and whose contents are "a" and "b"."""
+    with tempfile.TemporaryDirectory() as directory:
+        for name in "ab":
+            Path(directory, name).write_text(name)
+        yield f"{directory}/a", f"{directory}/b"
+
+
+def test_a_path_is_read_at_openat(paths: tuple[str, str]) -> None:
+    """A filter in C refuses one path and lets another pass, and reports what it has read."""
+    allowed, forbidden = paths
+
+    def case() -> list[tuple[int, str]]:
+        on_guard = guard(forbidden)
+        return [(open_error(path), on_guard.seen) for path in (allowed, forbidden)]
+
+    assert child.run(case) == [(0, allowed), (errno.EPERM, forbidden)]
+
+
+def test_a_path_that_cannot_be_read_can_be_denied() -> None:
+    """The filter is told that it could not look, and can refuse: the kernel alone says EFAULT."""
+
+    def case() -> int:
+        guard("/nowhere")
+        try:
+            syscall(NR.openat, AT_FDCWD, memory.map_pages(1) + PAGE, os.O_RDONLY)
+        except OSError as error:
+            return error.errno or -1
+        return 0
+
+    assert child.run(case) == COULD_NOT_LOOK
+
+
+def test_another_thread_changes_the_path_after_the_filter_has_looked(
+    paths: tuple[str, str],
+) -> None:
+    """TOCTOU, step by step: the filter sees the allowed path, the kernel opens the other one."""
+    allowed, forbidden = paths
+
+    def case() -> tuple[str, bytes]:
+        shared = buffer(allowed.encode() + b"\0")
+        ours, theirs = socket.socketpair()
+
+        def meanwhile() -> None:
+            _, (listener, *_), _, _ = socket.recv_fds(theirs, 1, 1)
+            notification = seccomp.receive(listener)
+            shared[len(allowed) - 1] = b"b"
+            seccomp.respond(listener, notification, flags=SECCOMP_USER_NOTIF_FLAG_CONTINUE)
+
+        # Started before the filter is there, the thread is not under it.
+        thread = threading.Thread(target=meanwhile)
+        thread.start()
+        on_guard = guard(forbidden, SECCOMP_RET_USER_NOTIF, SECCOMP_FILTER_FLAG_NEW_LISTENER)
+        socket.send_fds(ours, [b"l"], [on_guard.listener])
+        fd = syscall(NR.openat, AT_FDCWD, address(shared), os.O_RDONLY)
+        thread.join()
+        return on_guard.seen, os.read(fd, 1)
+
+    assert child.run(case) == (allowed, b"b")
+
+
+ATTEMPTS = 20000
+
+
+def test_the_race_for_the_path_is_won_now_and_then(paths: tuple[str, str]) -> None:
+    """TOCTOU, for real: with a page shared and written by another process, the forbidden opens."""
+    allowed, forbidden = paths
+    page = mmap.mmap(-1, PAGE)
+    page[: len(allowed)] = allowed.encode()
+    letter = len(allowed) - 1
+
+    def flip() -> None:
+        while True:
+            page[letter] = ord("b")
+            page[letter] = ord("a")
+
+    def case() -> set[tuple[str, str]]:
+        place = ctypes.addressof(ctypes.c_char.from_buffer(page))
+        # Fork does not copy the page tables of shared memory: until touched, it is not there.
+        assert page[0]
+        on_guard = guard(forbidden)
+        outcomes = set()
+        for _ in range(ATTEMPTS):
+            try:
+                fd = syscall(NR.openat, AT_FDCWD, place, os.O_RDONLY)
+            except PermissionError:
+                outcomes.add((on_guard.seen[-1], "denied"))
+                continue
+            outcomes.add((on_guard.seen[-1], os.read(fd, 1).decode()))
+            os.close(fd)
+            if len(outcomes) >= 3:
+                break
+        return outcomes
+
+    with child.running(flip):
+        outcomes = child.run(case)
+    # Denied when it saw "b"; otherwise it saw "a", and either was opened.
+    assert outcomes == {("b", "denied"), ("a", "a"), ("a", "b")}
