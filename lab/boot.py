@@ -164,7 +164,9 @@ def virtme_command(request: GuestRequest, *, shell: bool) -> list[str]:
     for argument in arguments:
         command += ["--kopt", argument]
     if shell:
-        return [*command, "--disable-monitor", "--qemu-opts", *_redirect("dmesg", run_dir)]
+        # A panic ends the guest, as it does a command's.
+        options = ["--pwd", "--disable-monitor", "--qemu-opts", "-no-reboot"]
+        return [*command, *options, *_redirect("dmesg", run_dir)]
     command += ["--script-sh", shlex.join(["exec", "/bin/sh", str(share / SCRIPT)])]
     return [*command, "--qemu-opts", *_redirect("console", run_dir), *_ports(run_dir, share)]
 

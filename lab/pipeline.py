@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import platform
 import shlex
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -108,6 +109,9 @@ class Kernel:
     build: BuildResult
     artifacts: GuestArtifacts
 
+
+REASON_WIDTH = 120
+"""Characters of the reason why there is no KVM; QEMU can be lengthy. `lab doctor` has it whole."""
 
 Stage = Callable[[str, dict[str, Any]], None]
 """Told the name of a stage that is done, and what to put into the manifest."""
@@ -218,8 +222,9 @@ def choose_accelerator(session: Session, arch: Arch) -> Accelerator:
             f"{arch.qemu} runs no guest: {result.reason}.",
             hint="`lab doctor` says what is missing.",
         )
-    session.ui.say(f"no KVM: {result.reason}; emulating, which is slower")
-    return Accelerator("tcg", result.reason)
+    reason = textwrap.shorten(result.reason, REASON_WIDTH, placeholder=" ...")
+    session.ui.say(f"no KVM, so the guest is emulated, which is slow: {reason}")
+    return Accelerator("tcg", reason)
 
 
 def guest_request(
