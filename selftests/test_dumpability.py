@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import struct
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -201,9 +200,7 @@ STRANGER = 4321
 @pytest.fixture
 def binary() -> Iterator[Path]:
     """A binary with a secret, root's, in a place where all users can execute it."""
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        directory.chmod(0o755)
+    with mounts.tmpfs() as directory:
         copy = Path(shutil.copy(guest_file("show_secret"), directory / "show_secret"))
         copy.chmod(0o755)
         yield copy

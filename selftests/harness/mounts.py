@@ -1,4 +1,4 @@
-"""Mounting a bpffs: a place to pin programs and maps in."""
+"""File systems for a while: a place to pin in, and one to execute from."""
 
 from __future__ import annotations
 
@@ -19,17 +19,27 @@ def _check(result: int, what: str) -> None:
 
 
 @contextlib.contextmanager
-def bpffs(mode: int = 0o700) -> Iterator[Path]:
-    """A bpffs of its own for the duration of a ``with``; ``mode`` is that of its root."""
+def _mounted(type_: str, mode: int) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
-        place = Path(name, "bpf")
+        place = Path(name, type_)
         place.mkdir()
-        options = f"mode={mode:o}".encode()
-        _check(
-            _LIBC.mount(b"lab", str(place).encode(), b"bpf", ctypes.c_ulong(0), options), "mount"
-        )
+        path, options = str(place).encode(), f"mode={mode:o}".encode()
+        _check(_LIBC.mount(b"lab", path, type_.encode(), ctypes.c_ulong(0), options), "mount")
         try:
             yield place
         finally:
-            _check(_LIBC.umount2(str(place).encode(), 0), "umount")
+            _check(_LIBC.umount2(path, MNT_DETACH), "umount")
+
+
+MNT_DETACH = 2
+
+
+def bpffs(mode: int = 0o700) -> contextlib.AbstractContextManager[Path]:
+    """A bpffs of its own for the duration of a ``with``; ``mode`` is that of its root."""
+    return _mounted("bpf", mode)
+
+
+def tmpfs(mode: int = 0o755) -> contextlib.AbstractContextManager[Path]:
+    """Likewise a tmpfs, in which set-id bits and binaries count, unlike perhaps in /tmp."""
+    return _mounted("tmpfs", mode)
