@@ -1,7 +1,8 @@
 """How the suite runs in the guest: features, events for the lab, order, time limits, the table.
 
-Environment: ``SECCOMP_LAB_KERNEL`` is ``series`` (default) or ``base``; ``SECCOMP_LAB_EVENTS`` names
-a file that gets one JSON object per line; ``SECCOMP_LAB_GUEST`` is what the lab built for the guest.
+Environment: ``SECCOMP_LAB_KERNEL`` is ``series`` (default) or ``base``; ``SECCOMP_LAB_EVENTS``
+names a file that gets one JSON object per line; ``SECCOMP_LAB_GUEST`` is what the lab built for
+the guest.
 
 On the series a missing feature fails a test. On the base it is what the test is expected to report:
 such a test counts as *absent*, shown as skipped by pytest, and one that passes is a fault.
@@ -49,8 +50,8 @@ def pytest_configure(config: pytest.Config) -> None:
     guest = "virtme" in Path("/proc/cmdline").read_text()
     if not guest and os.environ.get("SECCOMP_LAB_HOST") != "yes":
         pytest.exit(
-            "the suite sets sysctls that only a reboot resets, and this is no guest: use `lab test`,"
-            " or set SECCOMP_LAB_HOST=yes",
+            "the suite sets sysctls that only a reboot resets, and this is no guest: use `lab"
+            " test`, or set SECCOMP_LAB_HOST=yes",
             2,
         )
 
@@ -59,7 +60,8 @@ class Events:
     """Appends what happens to the lab's event file, and test names to the kernel log."""
 
     def __init__(self, path: str | None) -> None:
-        self._file = Path(path).open("a", encoding="utf-8") if path else None
+        # Open for as long as the suite runs: each event is flushed.
+        self._file = Path(path).open("a", encoding="utf-8") if path else None  # noqa: SIM115
         try:
             self._kmsg: int | None = os.open("/dev/kmsg", os.O_WRONLY | os.O_CLOEXEC)
         except OSError:

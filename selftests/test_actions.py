@@ -10,6 +10,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -27,7 +28,7 @@ from selftests.harness.asm import (
     ret,
 )
 from selftests.harness.bpf import prog_load
-from selftests.harness.sys import errname, errno_of, no_new_privs, ptrace
+from selftests.harness.sys import errname, errno_of, no_new_privs, ptrace, syscall
 from selftests.harness.uapi import NR
 
 pytestmark = pytest.mark.patch(2)
@@ -82,9 +83,9 @@ def test_errno_zero_skips_the_call() -> None:
 
     def case(install: Install) -> int:
         install(uapi.SECCOMP_RET_ERRNO)
-        return seccomp.syscall(NR.getppid)
+        return syscall(NR.getppid)
 
-    assert [child.run(lambda kind=kind: case(kind)) for kind in (extended, classic)] == [0, 0]
+    assert [child.run(partial(case, kind)) for kind in (extended, classic)] == [0, 0]
 
 
 def test_allow_runs_the_call(install: Install) -> None:
@@ -172,12 +173,12 @@ def trapped(install: Install, data: int) -> tuple[int, int, int]:
     """errno, system call and architecture that the SIGSYS of SECCOMP_RET_TRAP carries."""
     seen: list[tuple[int, int, int]] = []
 
-    @ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
-    def handler(number: int, info: int, context: int) -> None:  # noqa: ARG001
+    def handle(number: int, info: int, context: int) -> None:  # noqa: ARG001
         # siginfo_t: si_signo, si_errno, si_code, padding, si_call_addr, si_syscall, si_arch
         fields = struct.unpack("=iii4xQiI", ctypes.string_at(info, 32))
         seen.append((fields[1], fields[4], fields[5]))
 
+    handler = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(handle)
     action = SigactionHandler(
         handler=ctypes.cast(handler, ctypes.c_void_p).value, flags=signal_flags()
     )
@@ -271,9 +272,7 @@ def notified(
 ANSWERS: dict[str, Callable[[int, seccomp.Notification], None]] = {
     "4711": lambda fd, to: seccomp.respond(fd, to, value=4711),
     "EDOM": lambda fd, to: seccomp.respond(fd, to, error=errno.EDOM),
-    "parent": lambda fd, to: seccomp.respond(
-        fd, to, flags=uapi.SECCOMP_USER_NOTIF_FLAG_CONTINUE
-    ),
+    "parent": lambda fd, to: seccomp.respond(fd, to, flags=uapi.SECCOMP_USER_NOTIF_FLAG_CONTINUE),
 }
 
 

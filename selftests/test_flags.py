@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -166,7 +166,8 @@ def test_new_listener_returns_a_listener(flags: int) -> None:
 
     def case() -> tuple[str, int]:
         listener = install(flags)
-        return os.readlink(f"/proc/self/fd/{listener}"), fcntl.fcntl(listener, fcntl.F_GETFD)
+        link = Path(f"/proc/self/fd/{listener}").readlink()
+        return str(link), fcntl.fcntl(listener, fcntl.F_GETFD)
 
     assert child.run(case) == ("anon_inode:seccomp notify", fcntl.FD_CLOEXEC)
 
@@ -206,9 +207,7 @@ def test_combinations_that_make_no_sense(flags: int) -> None:
 def test_strict_mode_does_not_take_the_flag() -> None:
     """SECCOMP_SET_MODE_STRICT has no flags."""
     code = child.run(
-        lambda: errno_of(
-            NR.seccomp, uapi.SECCOMP_SET_MODE_STRICT, SECCOMP_FILTER_FLAG_EXTENDED, 0
-        )
+        lambda: errno_of(NR.seccomp, uapi.SECCOMP_SET_MODE_STRICT, SECCOMP_FILTER_FLAG_EXTENDED, 0)
     )
     assert code == errno.EINVAL
 

@@ -35,6 +35,7 @@ def libbpf() -> ctypes.CDLL:
         ("bpf_object__find_program_by_name", pointer, pointer, text),
         ("bpf_object__find_map_by_name", pointer, pointer, text),
         ("bpf_program__fd", number, pointer),
+        ("bpf_program__set_attach_target", number, pointer, number, text),
         ("bpf_program__type", number, pointer),
         ("bpf_map__fd", number, pointer),
         ("bpf_map__key_size", ctypes.c_uint32, pointer),
@@ -81,17 +82,25 @@ class BpfObject:
 
     def prog(self, name: str) -> Prog:
         """A program by the name of its function, once loaded."""
+        return Prog(os.dup(libbpf().bpf_program__fd(self._find_prog(name))))
+
+    def set_attach_target(self, name: str, target: Prog, function: str) -> None:
+        """Say which function of another program this one is to extend, before loading."""
+        error = libbpf().bpf_program__set_attach_target(
+            self._find_prog(name), target.fd, function.encode()
+        )
+        if error:
+            raise OSError(-error, f"bpf_program__set_attach_target: {os.strerror(-error)}")
+
+    def _find_prog(self, name: str) -> int:
         handle = libbpf().bpf_object__find_program_by_name(self._handle, name.encode())
         if not handle:
             raise KeyError(name)
-        return Prog(os.dup(libbpf().bpf_program__fd(handle)))
+        return int(handle)
 
     def prog_type(self, name: str) -> int:
         """The type that libbpf took from the program's section."""
-        handle = libbpf().bpf_object__find_program_by_name(self._handle, name.encode())
-        if not handle:
-            raise KeyError(name)
-        return int(libbpf().bpf_program__type(handle))
+        return int(libbpf().bpf_program__type(self._find_prog(name)))
 
     def map(self, name: str) -> Map:
         """A map by its name, once loaded; ``.data``, ``.bss`` and ``.rodata`` are maps too."""
