@@ -18,7 +18,7 @@ import pytest
 
 from selftests.harness import child, objects, seccomp, uapi
 from selftests.harness.asm import classic_ret, ret
-from selftests.harness.bpf import Fd, prog_load
+from selftests.harness.bpf import Fd, Prog, prog_load
 from selftests.harness.sys import buffer, no_new_privs, syscall
 from selftests.harness.uapi import NR
 
@@ -28,11 +28,15 @@ pytestmark = [
 ]
 
 KILL = uapi.SECCOMP_RET_KILL_PROCESS
+KEPT: list[Prog] = []
 
 
 def deny_all_extended() -> None:
     """From now on every system call but the exempt ones kills."""
-    seccomp.install(prog_load(ret(KILL)))
+    prog = prog_load(ret(KILL))
+    # Closing the descriptor would be a system call.
+    KEPT.append(prog)
+    seccomp.install(prog)
 
 
 def deny_all_classic() -> None:
