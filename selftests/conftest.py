@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +23,7 @@ from typing import Any
 
 import pytest
 
-from selftests.harness import features
+from selftests.harness import features, objects
 from selftests.harness.features import Absent
 
 SERIES, BASE = "series", "base"
@@ -47,6 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
         pytest.exit(
             "the suite changes users and sysctls: run it as root in a guest (`lab test`)", 2
         )
+    _let_everybody_read_the_guest_files()
     guest = "virtme" in Path("/proc/cmdline").read_text()
     if not guest and os.environ.get("SECCOMP_LAB_HOST") != "yes":
         pytest.exit(
@@ -54,6 +57,17 @@ def pytest_configure(config: pytest.Config) -> None:
             " test`, or set SECCOMP_LAB_HOST=yes",
             2,
         )
+
+
+def _let_everybody_read_the_guest_files() -> None:
+    """What the lab built can be in a home directory, and some cases are ordinary users."""
+    built = os.environ.get(objects.ENVIRONMENT)
+    if not built or not Path(built).is_dir():
+        return
+    copy = Path(tempfile.mkdtemp(prefix="seccomp-lab-"))
+    shutil.copytree(built, copy, dirs_exist_ok=True)
+    copy.chmod(0o755)
+    os.environ[objects.ENVIRONMENT] = str(copy)
 
 
 class Events:
