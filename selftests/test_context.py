@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import struct
 import sys
-from collections.abc import Sequence
 
 import pytest
 
@@ -31,7 +30,7 @@ from selftests.harness.asm import (
     store,
     store_imm,
 )
-from selftests.harness.bpf import BpfError, map_create, prog_load
+from selftests.harness.bpf import load_error, map_create, prog_load
 from selftests.harness.sys import errno_of, no_new_privs, syscall
 from selftests.harness.uapi import DATA_SIZE, NR, SECCOMP_RET_ALLOW, data_arg
 
@@ -43,15 +42,6 @@ FIELDS = [(uapi.DATA_NR, 4), (uapi.DATA_ARCH, 4), (uapi.DATA_IP, 8)] + [
 
 LOW_HALF = 0 if sys.byteorder == "little" else 4
 """Where in an argument its lower 32 bits are."""
-
-
-def verdict(program: Sequence[Source]) -> int:
-    """0 if the program loads, else the errno."""
-    try:
-        prog_load(program).close()
-    except BpfError as error:
-        return error.errno or -1
-    return 0
 
 
 def inside_one_field(offset: int, size: int) -> bool:
@@ -67,20 +57,20 @@ def test_reads_have_to_stay_inside_a_field(size: int) -> None:
     for offset in range(DATA_SIZE + 8):
         expected = 0 if inside_one_field(offset, size) else errno.EACCES
         program = [load(size, R2, R1, offset), *ret(SECCOMP_RET_ALLOW)]
-        assert verdict(program) == expected, f"{size} bytes at {offset}"
+        assert load_error(program) == expected, f"{size} bytes at {offset}"
 
 
 def test_nothing_before_the_context_can_be_read() -> None:
     """A negative offset is refused."""
-    assert verdict([load(4, R2, R1, -4), *ret(0)]) == errno.EACCES
+    assert load_error([load(4, R2, R1, -4), *ret(0)]) == errno.EACCES
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 8])
 def test_nothing_can_be_written(size: int) -> None:
     """A write of each width is refused at each place."""
     for offset in (uapi.DATA_NR, uapi.DATA_IP, data_arg(0), data_arg(5)):
-        assert verdict([mov(R2, 0), store(size, R1, offset, R2), *ret(0)]) == errno.EACCES
-        assert verdict([store_imm(size, R1, offset, 0), *ret(0)]) == errno.EACCES
+        assert load_error([mov(R2, 0), store(size, R1, offset, R2), *ret(0)]) == errno.EACCES
+        assert load_error([store_imm(size, R1, offset, 0), *ret(0)]) == errno.EACCES
 
 
 def test_the_offset_has_to_be_constant() -> None:
@@ -92,7 +82,7 @@ def test_the_offset_has_to_be_constant() -> None:
         load(8, R3, R1, data_arg(0)),
         *ret(0),
     ]
-    assert verdict(program) == errno.EACCES
+    assert load_error(program) == errno.EACCES
 
 
 ARGS = (

@@ -13,7 +13,7 @@ import pytest
 from selftests.harness import child, seccomp, uapi
 from selftests.harness.asm import classic_ret, on_syscall, ret
 from selftests.harness.bpf import prog_load
-from selftests.harness.sys import buffer, errno_of, no_new_privs, prctl, syscall
+from selftests.harness.sys import buffer, errno_of, error_of, no_new_privs, prctl, syscall
 from selftests.harness.uapi import (
     NR,
     SECCOMP_FILTER_FLAG_EXTENDED,
@@ -34,15 +34,6 @@ def install(flags: int = 0) -> int:
     """Install a filter that denies getppid(), with no_new_privs."""
     no_new_privs()
     return seccomp.install(prog_load(DENY), flags)
-
-
-def error_of(action: Callable[[], object]) -> int:
-    """0, or the errno that the action fails with."""
-    try:
-        action()
-    except OSError as error:
-        return error.errno or -1
-    return 0
 
 
 class Other:

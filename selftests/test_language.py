@@ -28,7 +28,7 @@ from selftests.harness.asm import (
     on_syscall,
     ret,
 )
-from selftests.harness.bpf import BpfError, prog_load
+from selftests.harness.bpf import load_error, prog_load
 from selftests.harness.sys import errno_of, no_new_privs
 from selftests.harness.uapi import CAP_BPF, NR, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, data_arg
 
@@ -40,15 +40,6 @@ PENALTY = 4
 """Instructions that each filter below counts on top of its own."""
 
 PURE = on_syscall(NR.getppid, *ret(SECCOMP_RET_ERRNO | errno.EDOM))
-
-
-def load_error(program: Sequence[Source]) -> int:
-    """0 if the program loads, else the errno."""
-    try:
-        prog_load(program).close()
-    except BpfError as error:
-        return error.errno or -1
-    return 0
 
 
 def denies_with(program: Sequence[Source]) -> int:

@@ -12,7 +12,7 @@ import pytest
 from selftests.harness import bpf, child, mounts, seccomp, uapi
 from selftests.harness.asm import R1, Source, load, map_value, on_syscall, ret
 from selftests.harness.bpf import Map, Prog, map_create, prog_load
-from selftests.harness.sys import errno_of, no_new_privs
+from selftests.harness.sys import errno_of, error_of, no_new_privs
 from selftests.harness.uapi import NR, SECCOMP_RET_ERRNO
 
 pytestmark = pytest.mark.patch(2)
@@ -142,25 +142,17 @@ def test_failed_installs_leave_nothing_behind() -> None:
     def case() -> list[int]:
         prog = prog_load(PURE)
         errors = [
-            _error(lambda: seccomp.install(prog, 1 << 7)),
-            _error(lambda: seccomp.install(prog, uapi.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)),
+            error_of(lambda: seccomp.install(prog, 1 << 7)),
+            error_of(lambda: seccomp.install(prog, uapi.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)),
         ]
         no_new_privs()
         listener = uapi.SECCOMP_FILTER_FLAG_NEW_LISTENER
         seccomp.install(prog, listener)
-        errors.append(_error(lambda: seccomp.install(prog, listener)))
+        errors.append(error_of(lambda: seccomp.install(prog, listener)))
         return errors
 
     assert child.run(case) == [errno.EINVAL, errno.EINVAL, errno.EBUSY]
     assert eventually(lambda: progs() <= before)
-
-
-def _error(action: Callable[[], object]) -> int:
-    try:
-        action()
-    except OSError as error:
-        return error.errno or -1
-    return 0
 
 
 def test_two_hundred_loads_and_installs_leak_nothing() -> None:

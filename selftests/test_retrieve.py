@@ -8,7 +8,7 @@ import fcntl
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import pytest
@@ -16,7 +16,7 @@ import pytest
 from selftests.harness import child, privileges, seccomp, uapi
 from selftests.harness.asm import classic_ret, on_syscall, ret
 from selftests.harness.bpf import Prog, object_id, prog_load
-from selftests.harness.sys import errno_of, no_new_privs, ptrace
+from selftests.harness.sys import errno_of, error_of, no_new_privs, ptrace
 from selftests.harness.uapi import NR, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO
 
 pytestmark = pytest.mark.patch(3)
@@ -46,15 +46,6 @@ def traced(filters: Sequence[Prog | str]) -> Iterator[int]:
         ptrace(uapi.PTRACE_ATTACH, pid)
         os.waitpid(pid, 0)
         yield pid
-
-
-def error_of(action: Callable[[], object]) -> int:
-    """0, or the errno that the action fails with."""
-    try:
-        action()
-    except OSError as error:
-        return error.errno or -1
-    return 0
 
 
 def id_at(pid: int, index: int) -> int:

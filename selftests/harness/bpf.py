@@ -13,7 +13,7 @@ from typing import Any
 
 from selftests.harness import uapi
 from selftests.harness.asm import Source, assemble
-from selftests.harness.sys import address, buffer, syscall
+from selftests.harness.sys import address, buffer, error_of, syscall
 
 LOG_SIZE = 1 << 18
 U32, U64 = ctypes.c_uint32, ctypes.c_uint64
@@ -155,6 +155,11 @@ def prog_load(
         text = log.value.decode(errors="backslashreplace")
         raise BpfError(error.errno or 0, "BPF_PROG_LOAD", text) from None
     return Prog(fd, log.value.decode(errors="backslashreplace"))
+
+
+def load_error(program: Iterable[Source]) -> int:
+    """0 if a seccomp program loads, else the errno."""
+    return error_of(lambda: prog_load(program))
 
 
 class Map(Fd):

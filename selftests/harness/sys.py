@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from collections.abc import Callable
 from typing import Any
 
 from selftests.harness.uapi import NR, PR_SET_NO_NEW_PRIVS
@@ -28,13 +29,18 @@ def syscall(number: int, *args: Any) -> int:
     return result
 
 
-def errno_of(number: int, *args: Any) -> int:
-    """0 if the system call succeeds, else its errno."""
+def error_of(action: Callable[[], object]) -> int:
+    """0, or the errno of the OSError that the action raises."""
     try:
-        syscall(number, *args)
+        action()
     except OSError as error:
         return error.errno or -1
     return 0
+
+
+def errno_of(number: int, *args: Any) -> int:
+    """0 if the system call succeeds, else its errno."""
+    return error_of(lambda: syscall(number, *args))
 
 
 def errname(code: int) -> str:
