@@ -267,7 +267,8 @@ class Bench:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         inner = shlex.join(["env", *(f"{k}={v}" for k, v in environment.items()), *pytest])
-        command = [str(Path(sys.executable).with_name("vng")), "--run", str(image)]
+        vng = Path(sys.executable).with_name("vng")
+        command = [str(vng), "--run", str(image)]
         command += ["--cpus", str(profile.cpus), "--memory", f"{profile.memory}M"]
         if choose_accelerator(self._session, self._plan.arch).name != "kvm":
             command.append("--disable-kvm")
@@ -279,9 +280,11 @@ class Bench:
         with proc.spawn(
             command,
             cwd=PROJECT_ROOT,
+            # vng finds its other half through PATH.
+            env={"PATH": f"{vng.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
         ) as run:
             assert run.stdout is not None
             for raw in run.stdout:

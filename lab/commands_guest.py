@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 import click
 
-from lab import journal, manifest, report, rundir, splats
+from lab import manifest, report, rundir, splats
 from lab.arches import find_arch
 from lab.boot import CONSOLE_LOG, EXITED, Listeners, run_guest, run_shell
+from lab.deadline import Limits
 from lab.errors import ExitCode, LabError, UsageError
 from lab.guest_script import GuestCommand
 from lab.options import (
@@ -84,7 +85,7 @@ def limit_option(function: F) -> F:
 
 
 def parse_limits(settings: tuple[str, ...]) -> dict[str, float]:
-    """``NAME=SECONDS`` texts. Raises UsageError if one is malformed."""
+    """``NAME=SECONDS`` texts. Raises UsageError if one is malformed or names no limit."""
     limits = {}
     for setting in settings:
         name, _, seconds = setting.partition("=")
@@ -94,6 +95,8 @@ def parse_limits(settings: tuple[str, ...]) -> dict[str, float]:
             raise UsageError(
                 f"--limit {setting}: not NAME=SECONDS.", hint="For example --limit silence=30."
             ) from None
+    # Found out now, and not after a build.
+    Limits().override(limits)
     return limits
 
 
@@ -144,7 +147,7 @@ def boot(session: Session, plan: Plan, command: tuple[str, ...], limits: tuple[s
     patience = {} if command and "silence" in overrides else {"silence": FOREVER, "total": FOREVER}
     bounds = guest_limits(plan, accelerator, {**patience, **overrides})
     request = guest_request(plan, kernel, accelerator, run.path, bounds)
-    reproduce = ["lab", "boot", *plan.options(), *(("--", *command) if command else ())]
+    reproduce = ["scripts/lab", "boot", *plan.options(), *(("--", *command) if command else ())]
     manifest.write(
         run.path,
         **early_manifest(session, plan, run.id, reproduce),
@@ -230,9 +233,11 @@ def report_command(session: Session, run: str) -> None:
 def runs(session: Session) -> None:
     """List the runs, the oldest first."""
     for directory in rundir.known(session.cache):
-        if not (directory / journal.NAME).is_file():
+        try:
+            run = report.Run.load(directory)
+        except UsageError as error:
+            session.ui.warn(error.message)
             continue
-        run = report.Run.load(directory)
         counts = ", ".join(f"{count} {state}" for state, count in run.view.counts().items())
         session.ui.out(
             f"{run.id}  {run.headline.splitlines()[0]}" + (f"  ({counts})" if counts else "")

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import journal, manifest
+from lab import journal
 from lab.cache import Cache
 from lab.errors import UsageError
 
@@ -36,10 +36,10 @@ def create(cache: Cache, kind: str) -> RunDirectory:
 
 
 def known(cache: Cache) -> list[Path]:
-    """All run directories, the oldest first."""
-    if not cache.runs.is_dir():
-        return []
-    return sorted(path.parent for path in cache.runs.glob(f"*/{manifest.NAME}"))
+    """The directories of all test runs, the oldest first. `lab boot` leaves directories too, with
+    its streams, but nothing to report.
+    """
+    return sorted(path.parent for path in cache.runs.glob(f"*/{journal.NAME}"))
 
 
 def find(cache: Cache, name: str) -> Path:
@@ -53,7 +53,7 @@ def find(cache: Cache, name: str) -> Path:
             raise UsageError(f"There is no run in {cache.runs} yet.", hint="`lab test` makes one.")
         return runs[-1]
     given = Path(name)
-    if (given / journal.NAME).is_file() or (given / manifest.NAME).is_file():
+    if (given / journal.NAME).is_file():
         return given
     matching = [path for path in runs if path.name == name] or [
         path for path in runs if name in path.name

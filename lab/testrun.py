@@ -78,7 +78,7 @@ class TestOptions:
 
     def lab(self, plan: Plan) -> list[str]:
         """The one command that does it again."""
-        command = ["lab", "test", *plan.options()]
+        command = ["scripts/lab", "test", *plan.options()]
         command += ["-k", self.expression] if self.expression is not None else []
         for name, seconds in self.limits.items():
             command += ["--limit", f"{name}={seconds:g}"]

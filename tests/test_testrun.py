@@ -136,7 +136,7 @@ def test_a_run_that_passes_leaves_a_whole_directory(world: World) -> None:
     manifest = world.last.manifest
     assert manifest["accelerator"] == {"name": "tcg", "reason": "there is none"}
     assert manifest["limits"]["boot"] == 180
-    assert manifest["reproduce"].startswith("lab test --base linux-7.3 --profile default")
+    assert manifest["reproduce"].startswith("scripts/lab test --base linux-7.3 --profile default")
     assert "passed: 2 passed" in world.recorder.results.getvalue()
     assert f"[1/2] passed   {ONE}" in world.recorder.said
 
