@@ -173,7 +173,8 @@ for step in steps:
         time.sleep(value)
     elif verb == "child":
         # A QEMU that does not hear SIGTERM.
-        code = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1); time.sleep(99)"
+        code = "import signal, time; signal.signal(15, signal.SIG_IGN);"
+        code += "print(1, flush=True); time.sleep(99)"
         child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
         child.stdout.readline()
         append(value, str(child.pid))
