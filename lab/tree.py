@@ -104,7 +104,7 @@ def ensure_tree(request: TreeRequest, ui: Ui) -> TreeResult:
 
 def _ensure(request: TreeRequest, kind: str, path: Path, ui: Ui) -> TreeResult:
     repository = Git(request.base.git_dir)
-    state_file = request.base.git_dir.parent / f"{kind}.json"
+    state_file = request.base.git_dir.parent / f"tree-{kind}.json"
     state = State.load(state_file) if (path / ".git").exists() else None
     key = _key(request)
     if state is not None and state.moving:

@@ -172,6 +172,16 @@ def test_control_tree_is_the_base_beside_the_series(world: World) -> None:
     assert Git(control.path).out("status", "--porcelain") == ""
 
 
+def test_trees_leave_the_base_s_records_alone(world: World) -> None:
+    """The control's tree is of kind "base": its state once had the name of the base's record."""
+    record = world.base.git_dir.parent / "base.json"
+    record.write_text("what lab.base has written")
+    first = world.tree(None)
+    world.tree(world.series())
+    assert record.read_text() == "what lab.base has written"
+    assert world.tree(None) == first
+
+
 def test_unpacked_files_of_an_archive_are_taken_over(
     cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
