@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 from dataclasses import dataclass
@@ -29,10 +30,13 @@ class RunDirectory:
 def create(cache: Cache, kind: str) -> RunDirectory:
     """A new run directory, ``kind`` being a word such as "series"."""
     cache.runs.mkdir(parents=True, exist_ok=True)
-    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]
-    path = cache.runs / f"{stamp}-{os.getpid()}-{kind}"
-    path.mkdir()
-    return RunDirectory(path)
+    while True:
+        # To the microsecond, less than one mkdir() takes: whole milliseconds held two runs.
+        stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%f")
+        path = cache.runs / f"{stamp}-{os.getpid()}-{kind}"
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
+            return RunDirectory(path)
 
 
 def known(cache: Cache) -> list[Path]:

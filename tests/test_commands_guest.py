@@ -54,6 +54,11 @@ def test_runs_are_listed_and_one_is_told(cache: Cache, capsys: pytest.CaptureFix
     assert run_cli(["report", str(boot_only.path), "--cache", str(cache.root)]) == ExitCode.USAGE
 
 
+def test_runs_made_at_once_keep_their_order(cache: Cache) -> None:
+    made = [rundir.create(cache, kind).path for kind in "zyxwvutsrq"]
+    assert sorted(cache.runs.iterdir()) == made
+
+
 def test_a_run_that_has_only_begun_does_not_spoil_the_list(
     cache: Cache, capsys: pytest.CaptureFixture[str]
 ) -> None:
