@@ -212,23 +212,24 @@ def _launch(command: list[str], run_dir: Path, **options: Any) -> Iterator[pexpe
     environment = {**os.environ, "TMPDIR": str(scratch)}
     log = (run_dir / LAUNCHER_LOG).open("w", encoding="utf-8", errors="backslashreplace")
     try:
-        child = pexpect.spawn(
-            command[0],
-            command[1:],
-            env=environment,
-            encoding="utf-8",
-            codec_errors="backslashreplace",
-            searchwindowsize=SEARCH_WINDOW,
-            timeout=None,
-            **options,
-        )
-        child.logfile_read = log
-        child.delaybeforesend = None
-        try:
-            with proc.guard(_group(child)):
+        with proc.guarded() as announce:
+            child = pexpect.spawn(
+                command[0],
+                command[1:],
+                env=environment,
+                encoding="utf-8",
+                codec_errors="backslashreplace",
+                searchwindowsize=SEARCH_WINDOW,
+                timeout=None,
+                preexec_fn=announce,
+                **options,
+            )
+            child.logfile_read = log
+            child.delaybeforesend = None
+            try:
                 yield child
-        finally:
-            _end(child)
+            finally:
+                _end(child)
     finally:
         log.close()
         shutil.rmtree(scratch, ignore_errors=True)

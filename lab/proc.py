@@ -35,16 +35,21 @@ import os, signal, sys
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, signal.SIG_IGN)
 groups = set()
+def send(number):
+    for group in list(groups):
+        try:
+            os.killpg(group, number)
+        except OSError:
+            groups.discard(group)
 for line in sys.stdin:
-    sign, group = line[0], int(line[1:])
-    groups.add(group) if sign == "+" else groups.discard(group)
-for group in groups:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except OSError:
-        pass
+    send(0)
+    groups.update({int(line)} - {0})
+send(signal.SIGKILL)
 """
-"""Reads ``+pgid`` and ``-pgid`` lines; at end of file, that is when the lab is gone, kills."""
+"""Reads process groups, one a line; 0 makes it only forget the groups that are gone.
+
+At end of file, that is when the lab is gone, it kills those that are left.
+"""
 
 
 def have(command: str) -> bool:
@@ -87,43 +92,57 @@ class _Watcher:
     """The process that outlives the lab just long enough to end what the lab started."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._owner = 0
         self._lock = threading.Lock()
 
-    def tell(self, sign: str, group: int) -> None:
+    def forget(self) -> None:
+        with self._lock, suppress(BrokenPipeError):
+            os.write(self._pipe(), b"0\n")
+
+    def announcer(self) -> Callable[[], None]:
         with self._lock:
-            if self._process is None or self._owner != os.getpid():
-                self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", "-c", WATCHER],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                    text=True,
-                )
-                self._owner = os.getpid()
-            assert self._process.stdin is not None
-            with suppress(BrokenPipeError):
-                self._process.stdin.write(f"{sign}{group}\n")
-                self._process.stdin.flush()
+            # By name: ptyprocess closes every descriptor before it calls its preexec_fn.
+            pipe = f"/proc/{os.getpid()}/fd/{self._pipe()}"
+
+        def announce() -> None:
+            # Without O_NONBLOCK the open(2) would wait for ever for a watcher that was killed.
+            with suppress(OSError):
+                descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+                os.write(descriptor, f"{os.getpid()}\n".encode())
+                os.close(descriptor)
+
+        return announce
+
+    def _pipe(self) -> int:
+        if self._process is None or self._owner != os.getpid():
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", WATCHER],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            self._owner = os.getpid()
+        assert self._process.stdin is not None
+        return self._process.stdin.fileno()
 
 
 _watcher = _Watcher()
 
 
 @contextmanager
-def guard(group: int) -> Iterator[None]:
-    """While inside, process group ``group`` dies when this process does, even by SIGKILL.
+def guarded() -> Iterator[Callable[[], None]]:
+    """What is started inside dies when this process does, even by SIGKILL.
 
-    For processes that something else than :func:`spawn` started (pexpect); their group is theirs
-    to end on the way out, see :func:`end_group`.
+    Yields the ``preexec_fn`` to start it with, after setsid(2). The child announces itself:
+    a parent that did so once the child runs could be killed in between. Ending the group on the
+    way out is the caller's, see :func:`end_group`.
     """
-    _watcher.tell("+", group)
     try:
-        yield
+        yield _watcher.announcer()
     finally:
-        _watcher.tell("-", group)
+        _watcher.forget()
 
 
 def group_alive(group: int) -> bool:
@@ -175,30 +194,35 @@ def spawn(
     args = [os.fspath(part) for part in cmd]
     merged = {**os.environ, **(env or {})}
     environment = {name: value for name, value in merged.items() if value is not None}
-    try:
-        process: subprocess.Popen[bytes] = subprocess.Popen(
-            args, cwd=cwd, env=environment, start_new_session=True, **options
-        )
-    except FileNotFoundError as error:
-        if cwd is not None and not cwd.is_dir():
-            raise LabError(f"Cannot run `{args[0]}`: there is no directory {cwd}.") from error
-        raise LabError(
-            f"Cannot run `{args[0]}`: there is no such command.",
-            hint="`lab doctor` lists what this host lacks.",
-        ) from error
-    except OSError as error:
-        raise LabError(f"Cannot run `{args[0]}`: {error.strerror}.") from error
-    try:
-        with guard(process.pid):
+    with guarded() as announce:
+        try:
+            process: subprocess.Popen[bytes] = subprocess.Popen(
+                args,
+                cwd=cwd,
+                env=environment,
+                start_new_session=True,
+                preexec_fn=announce,
+                **options,
+            )
+        except FileNotFoundError as error:
+            if cwd is not None and not cwd.is_dir():
+                raise LabError(f"Cannot run `{args[0]}`: there is no directory {cwd}.") from error
+            raise LabError(
+                f"Cannot run `{args[0]}`: there is no such command.",
+                hint="`lab doctor` lists what this host lacks.",
+            ) from error
+        except OSError as error:
+            raise LabError(f"Cannot run `{args[0]}`: {error.strerror}.") from error
+        try:
             yield process
             process.wait()
-    finally:
-        if process.poll() is None or group_alive(process.pid):
-            end_group(process.pid, process.poll)
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream is not None:
-                with suppress(OSError):
-                    stream.close()
+        finally:
+            if process.poll() is None or group_alive(process.pid):
+                end_group(process.pid, process.poll)
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream is not None:
+                    with suppress(OSError):
+                        stream.close()
 
 
 def run(

@@ -122,3 +122,24 @@ def test_nothing_is_left_when_the_lab_is_killed(tmp_path: Path, number: signal.S
     lab.send_signal(number)
     lab.wait(timeout=10)
     assert wait_for(lambda: not any(alive(pid) for pid in pids))
+
+
+def test_command_is_watched_before_it_runs(tmp_path: Path) -> None:
+    """A lab that is killed while it starts a command never got to say that it had started one."""
+    note = tmp_path / "pid"
+    script = f"""
+import os, signal, subprocess
+from lab.proc import run
+real = subprocess.Popen._execute_child
+def killed(self, args, *rest):
+    real(self, args, *rest)
+    if args[0] == "sh":
+        while not os.path.exists({str(note)!r}):
+            pass
+        os.kill(os.getpid(), signal.SIGKILL)
+subprocess.Popen._execute_child = killed
+run(["sh", "-c", "echo $$ > {note}.new; mv {note}.new {note}; sleep 300"])
+"""
+    lab = subprocess.run([sys.executable, "-c", script], check=False, timeout=60)
+    assert lab.returncode == -signal.SIGKILL
+    assert wait_for(lambda: not alive(int(note.read_text())))
