@@ -26,7 +26,7 @@ from selftests.harness.asm import (
     on_syscall,
     ret,
 )
-from selftests.harness.bpf import BpfError, ProgLoadAttr, bpf, prog_load
+from selftests.harness.bpf import BpfError, ProgLoadAttr, bpf, load_error, prog_load
 from selftests.harness.helper_table import (
     ANY,
     BPF,
@@ -37,7 +37,7 @@ from selftests.harness.helper_table import (
     grants_of,
 )
 from selftests.harness.kernel_btf import function_id
-from selftests.harness.sys import address, buffer, errno_of, no_new_privs
+from selftests.harness.sys import address, buffer, errno_of, error_of, no_new_privs
 from selftests.harness.uapi import (
     BPF_PROG_LOAD,
     BPF_PROG_TYPE_SECCOMP,
@@ -158,6 +158,26 @@ def test_a_token_brings_helpers_but_not_memory() -> None:
         assert child.run(case) == []
 
 
+@pytest.mark.parametrize(
+    ("delegated", "expected"),
+    [("seccomp", 0), ("socket_filter", errno.EPERM)],
+    ids=["this_type", "another"],
+)
+def test_a_token_loads_filters_if_the_type_was_delegated(delegated: str, expected: int) -> None:
+    """An administrator delegates filters by the name of their program type, and nothing else."""
+    ours, theirs = socket.socketpair()
+
+    def case() -> int:
+        privileges.become_user()
+        mine = token.obtain(theirs)
+        return error_of(
+            lambda: prog_load(PURE, prog_flags=token.BPF_F_TOKEN_FD, prog_token_fd=mine.fd)
+        )
+
+    with child.running(lambda: token.administer(ours, progs=delegated)):
+        assert child.run(case) == expected
+
+
 def test_no_helper_of_the_kernel_is_missing_from_the_table() -> None:
     """The table ends where the kernel's helpers end: a new one has to be classified."""
     log = child.run(lambda: Prober().log_for(len(HELPERS) + 1))
@@ -182,15 +202,6 @@ def test_the_table_refuses_what_must_never_be_offered() -> None:
     assert all(REFUSED in prober.log_for(h.id) for h in HELPERS if h.name in never)
 
 
-def load_error(*program: Source) -> int:
-    """0, or why a program is not loaded."""
-    try:
-        prog_load(program)
-    except BpfError as error:
-        return error.errno or -1
-    return 0
-
-
 PURE = on_syscall(NR.getppid, *ret(SECCOMP_RET_ERRNO | 7))
 
 
@@ -200,7 +211,7 @@ PURE = on_syscall(NR.getppid, *ret(SECCOMP_RET_ERRNO | 7))
 def test_an_ordinary_user_loads_only_if_the_sysctl_says_so(disabled: int, expected: int) -> None:
     """Without CAP_BPF a filter is loaded under unprivileged_bpf_disabled=0 and not under 2."""
     with privileges.sysctl(privileges.UNPRIVILEGED_BPF, disabled):
-        assert privileges.as_user(lambda: load_error(*PURE)) == expected
+        assert privileges.as_user(lambda: load_error(PURE)) == expected
 
 
 def test_an_ordinary_users_filter_works() -> None:
@@ -222,7 +233,7 @@ def test_capabilities_in_a_child_namespace_do_not_load() -> None:
     def case() -> int:
         privileges.become_user()
         privileges.enter_user_namespace()
-        return load_error(*PURE)
+        return load_error(PURE)
 
     with privileges.sysctl(privileges.UNPRIVILEGED_BPF, 2):
         assert child.run(case) == errno.EPERM

@@ -18,7 +18,26 @@ from pathlib import Path
 import pytest
 
 from selftests.harness import child, memory, privileges, seccomp
-from selftests.harness.bpf import Map
+from selftests.harness.asm import (
+    R1,
+    R2,
+    R3,
+    R6,
+    R8,
+    R10,
+    Source,
+    alu,
+    call,
+    load,
+    map_value,
+    mov,
+    mov_reg,
+    on_syscall,
+    ret,
+    store,
+    store_imm,
+)
+from selftests.harness.bpf import Map, map_create, prog_load
 from selftests.harness.memory import (
     PAGE,
     SIZE,
@@ -43,6 +62,7 @@ from selftests.harness.uapi import (
     SECCOMP_USER_NOTIF_FLAG_CONTINUE,
     BPF_FUNC_probe_read_user,
     BPF_FUNC_probe_read_user_str,
+    data_arg,
 )
 
 pytestmark = pytest.mark.patch(10)
@@ -93,14 +113,60 @@ def test_bytes_are_read_as_they_are(caps: tuple[int, ...]) -> None:
 def test_a_string_is_read_to_its_end(
     caps: tuple[int, ...], text: bytes, length: int, copied: bytes
 ) -> None:
-    """probe_read_user_str gives the length with the NUL, and the string."""
+    """probe_read_user_str gives the length with the NUL, the string, and zeroes behind it."""
 
     def case() -> Reading:
         there = buffer(text + b"\0")
         return reading_process(STRING, caps).read(address(there))
 
-    seen = child.run(case)
-    assert (seen.result, seen.data[:length]) == (length, copied)
+    assert child.run(case) == Reading(length, copied.ljust(SIZE, b"\0"))
+
+
+BIG = 256
+
+
+def _leaves_traces() -> list[Source]:
+    """A filter that leaves something on the stack where the next one has its own."""
+    return [
+        *(store_imm(8, R10, off, 0x77777777) for off in range(-BIG, 0, 8)),
+        *ret(SECCOMP_RET_ALLOW),
+    ]
+
+
+def _copies_uninitialised_stack(report: Map) -> list[Source]:
+    """Read a string into 256 bytes that nobody has written, and report all of them."""
+    return on_syscall(
+        NR.getppid,
+        load(8, R3, R6, data_arg(0)),
+        mov_reg(R1, R10),
+        alu("add", R1, -BIG),
+        mov(R2, BIG),
+        call(STRING),
+        map_value(R8, report.fd),
+        *(
+            insn
+            for off in range(0, BIG, 8)
+            for insn in (load(8, R1, R10, off - BIG), store(8, R8, off, R1))
+        ),
+        *ret(SECCOMP_RET_ALLOW),
+    )
+
+
+def test_a_short_string_uncovers_nothing_of_the_kernels_stack() -> None:
+    """Attack: with CAP_BPF only, have the verifier take 256 bytes for written, and write two."""
+
+    def case() -> bytes:
+        report = map_create(value_size=BIG)
+        there = buffer(b"x\0")
+        privileges.become_user(privileges.NOBODY, CAP_BPF)
+        no_new_privs()
+        # The filter that is installed last runs first.
+        for program in (_copies_uninitialised_stack(report), _leaves_traces()):
+            seccomp.install(prog_load(program))
+        syscall(NR.getppid, address(there))
+        return report.lookup()
+
+    assert child.run(case) == b"x".ljust(BIG, b"\0")
 
 
 @both_loaders
@@ -249,8 +315,7 @@ def test_a_string_may_end_before_memory_does() -> None:
         memory.write(place + PAGE - 4, b"end\0")
         return process.read(place + PAGE - 4)
 
-    seen = child.run(case)
-    assert (seen.result, seen.data[:4]) == (4, b"end\0")
+    assert child.run(case) == Reading(4, b"end".ljust(SIZE, b"\0"))
 
 
 def test_a_thread_reads_its_process() -> None:

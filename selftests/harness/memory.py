@@ -152,7 +152,16 @@ def _check(result: int) -> None:
 def map_pages(count: int) -> int:
     """Address of fresh anonymous pages that nobody has touched: none is resident."""
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-    place = _LIBC.mmap(None, count * PAGE, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
+    return _map(count * PAGE, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1)
+
+
+def map_code(fd: int) -> int:
+    """Address of the first page of a file, to be executed."""
+    return _map(PAGE, mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_PRIVATE, fd)
+
+
+def _map(size: int, protection: int, flags: int, fd: int) -> int:
+    place = _LIBC.mmap(None, size, protection, flags, fd, 0)
     if place in (None, ctypes.c_void_p(-1).value):
         raise OSError(ctypes.get_errno(), "mmap")
     return int(place)

@@ -22,14 +22,17 @@ BPF_TOKEN_CREATE = 36
 BPF_F_TOKEN_FD = 1 << 16
 """In prog_flags, beside prog_token_fd: load with a token."""
 
-DELEGATIONS = (b"delegate_cmds", b"delegate_maps", b"delegate_progs", b"delegate_attachs")
 
+def administer(channel: socket.socket, progs: str = "any") -> None:
+    """The administrator's half: delegate to whoever sends an opened bpffs.
 
-def administer(channel: socket.socket) -> None:
-    """The administrator's half: delegate everything to whoever sends an opened bpffs."""
+    ``progs`` are program types by name, in lower case and without BPF_PROG_TYPE_, or "any":
+    bpf_parse_param() in kernel/bpf/inode.c.
+    """
     _, (fs, *_), _, _ = socket.recv_fds(channel, 1, 1)
-    for option in DELEGATIONS:
-        syscall(NR_FSCONFIG, fs, FSCONFIG_SET_STRING, buffer(option + b"\0"), buffer(b"any\0"), 0)
+    for kind, value in {"cmds": "any", "maps": "any", "progs": progs, "attachs": "any"}.items():
+        option, names = buffer(f"delegate_{kind}\0".encode()), buffer(f"{value}\0".encode())
+        syscall(NR_FSCONFIG, fs, FSCONFIG_SET_STRING, option, names, 0)
     syscall(NR_FSCONFIG, fs, FSCONFIG_CMD_CREATE, 0, 0, 0)
     mount = syscall(NR_FSMOUNT, fs, 0, 0)
     socket.send_fds(channel, [b"m"], [mount])

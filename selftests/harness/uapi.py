@@ -73,6 +73,7 @@ BPF_FUNC_get_current_uid_gid = 15
 BPF_FUNC_probe_read_user = 112
 BPF_FUNC_probe_read_user_str = 114
 BPF_FUNC_ringbuf_output = 130
+BPF_FUNC_this_cpu_ptr = 154
 BPF_FUNC_task_storage_get = 156
 BPF_FUNC_task_storage_delete = 157
 BPF_FUNC_get_current_task_btf = 158
