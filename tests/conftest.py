@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,13 @@ import pytest
 
 from lab.cache import Cache
 from tests.support import FakeSite, Recorder, make_kernel, serve
+
+
+def pytest_configure() -> None:
+    """Have Ctrl-C in the processes that tests start: a shell starts a background job, and so some
+    CI runners start everything, with SIGINT ignored, which is inherited by whatever follows.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
