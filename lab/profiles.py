@@ -48,7 +48,7 @@ PROFILES: tuple[Profile, ...] = (
     Profile(
         name="default",
         what="the smallest kernel that runs the whole suite",
-        fragments=("core", "guest", "namespaces", "bpf", "trace", "lsm", "seccomp"),
+        fragments=("core", "guest", "namespaces", "bpf", "trace", "lsm", "seccomp", "attacks"),
     ),
 )
 
