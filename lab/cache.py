@@ -10,6 +10,7 @@ removes only what it can lock.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import tempfile
@@ -163,6 +164,30 @@ class Cache:
             self.mark_used(path)
             yield
 
+    @contextmanager
+    def share_entry(
+        self, path: Path, why: str = "", say: Callable[[str], None] = _stderr
+    ) -> Iterator[None]:
+        """Read the entry that ``path`` lies in, beside others who read it: nobody has its lock
+        meanwhile. Must not be called by who holds that lock, nor the reverse.
+        """
+        name = self.entry_name(path)
+        self.locks.mkdir(parents=True, exist_ok=True)
+        # filelock takes flock(2) on the same file, which is what keeps the two apart.
+        descriptor = os.open(self._lock_path(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say(f"waiting for lock {name}{self._holder(name)}")
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+            with suppress(OSError):
+                self._note(name).write_text(json.dumps({"pid": os.getpid(), "why": why}))
+            self.mark_used(path)
+            yield
+        finally:
+            os.close(descriptor)
+
     def mark_used(self, path: Path) -> None:
         """Record that the entry was used now, for ``lab prune``."""
         stamp = self._used(path)
@@ -185,9 +210,12 @@ class Cache:
 
     def _file_lock(self, name: str) -> FileLock:
         self.locks.mkdir(parents=True, exist_ok=True)
-        path = self.locks / f"{name.replace('/', '--')}.lock"
+        path = self._lock_path(name)
         # One object per path and process: taking a lock twice in one process must not hang.
         return FileLock(path, is_singleton=True)
+
+    def _lock_path(self, name: str) -> Path:
+        return self.locks / f"{name.replace('/', '--')}.lock"
 
     def _note(self, name: str) -> Path:
         return self.locks / f"{name.replace('/', '--')}.holder"

@@ -98,13 +98,35 @@ def ensure_tree(request: TreeRequest, ui: Ui) -> TreeResult:
     """
     kind = "base" if request.series is None else "series"
     path = request.cache.trees / f"{request.base.name}-{kind}"
-    with request.cache.lock_entry(path, f"preparing tree {path.name}", ui.say):
+    why = f"preparing tree {path.name}"
+    # Nothing to do, as mostly: then a build in this tree is no reason to wait for its end.
+    with request.cache.share_entry(path, why, ui.say):
+        current = _current(request, kind, path)
+    if current is not None:
+        return current
+    with request.cache.lock_entry(path, why, ui.say):
         return _ensure(request, kind, path, ui)
+
+
+def _state_file(request: TreeRequest, kind: str) -> Path:
+    return request.base.git_dir.parent / f"tree-{kind}.json"
+
+
+def _current(request: TreeRequest, kind: str, path: Path) -> TreeResult | None:
+    """The worktree as it is, if it is what is asked for, without changes of the author's."""
+    if not (path / ".git").exists():
+        return None
+    state = State.load(_state_file(request, kind))
+    if state is None or state.moving or state.key != _key(request):
+        return None
+    if not Git(request.base.git_dir).has_commit(state.head) or _local_changes(path, state):
+        return None
+    return TreeResult(path, state.head, kind, state.patches)
 
 
 def _ensure(request: TreeRequest, kind: str, path: Path, ui: Ui) -> TreeResult:
     repository = Git(request.base.git_dir)
-    state_file = request.base.git_dir.parent / f"tree-{kind}.json"
+    state_file = _state_file(request, kind)
     state = State.load(state_file) if (path / ".git").exists() else None
     key = _key(request)
     if state is not None and state.moving:

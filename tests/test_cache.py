@@ -131,3 +131,26 @@ def test_use_is_recorded_per_entry(cache: Cache) -> None:
     cache.forget(entry)
     os.utime(cache.builds / "x", (1000, 1000))
     assert cache.last_used(cache.builds / "x") == 1000
+
+
+def test_readers_of_an_entry_do_not_wait_for_each_other(cache: Cache) -> None:
+    said: list[str] = []
+    entry = cache.trees / "tree"
+    with cache.share_entry(entry, "building", said.append), cache.share_entry(entry, "too"):
+        pass
+    assert said == []
+
+
+def test_a_reader_waits_for_who_writes(cache: Cache) -> None:
+    said: list[str] = []
+    process = holder(cache, "trees/tree", 0.5)
+    with cache.share_entry(cache.trees / "tree", "reading", said.append):
+        assert process.wait(5) == 0
+    assert "waiting for lock trees/tree" in said[0]
+
+
+def test_a_writer_does_not_get_what_is_read(cache: Cache) -> None:
+    with cache.share_entry(cache.trees / "tree"), cache.try_lock("trees/tree") as free:
+        assert not free
+    with cache.try_lock("trees/tree") as free:
+        assert free
