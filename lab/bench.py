@@ -269,7 +269,7 @@ class Bench:
         inner = shlex.join(["env", *(f"{k}={v}" for k, v in environment.items()), *pytest])
         vng = Path(sys.executable).with_name("vng")
         command = [str(vng), "--run", str(image)]
-        command += ["--cpus", str(profile.cpus), "--memory", f"{profile.memory}M"]
+        command += ["--cpus", str(profile.cpus), "--memory", f"{profile.configuration.memory}M"]
         if choose_accelerator(self._session, self._plan.arch).name != "kvm":
             command.append("--disable-kvm")
         command += ["--", inner]

@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "build": "lab.commands_guest:build",
     "boot": "lab.commands_guest:boot",
     "test": "lab.commands_guest:test",
+    "splat-gate": "lab.commands_guest:splat_gate",
     "report": "lab.commands_guest:report_command",
     "runs": "lab.commands_guest:runs",
     "prune": "lab.commands_host:prune",

@@ -5,19 +5,20 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from lab import manifest, report, rundir, splats
+from lab import manifest, report, rundir, splatgate, splats
 from lab.arches import find_arch
 from lab.boot import CONSOLE_LOG, EXITED, Listeners, run_guest, run_shell
 from lab.deadline import Limits
 from lab.errors import ExitCode, LabError, UsageError
 from lab.guest_script import GuestCommand
+from lab.matrix import run_matrix
 from lab.options import (
     CONTEXT_SETTINGS,
     Session,
@@ -39,7 +40,7 @@ from lab.pipeline import (
     guest_request,
     held,
 )
-from lab.profiles import find_profile
+from lab.profiles import Profile, find_profile, find_profiles
 from lab.testrun import TestOptions, run_tests
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -55,22 +56,49 @@ def plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @newer_option
     @patches_option
     @control_option
-    @click.option("--profile", default="default", show_default=True, help="Guest profile.")
+    @profile_option("Guest profile.")
     @click.option("--arch", default="x86_64", show_default=True, help="Guest architecture.")
     @common
     @functools.wraps(function)
     def wrapper(session: Session, /, **options: Any) -> Any:
-        plan = Plan(
-            base=options.pop("base"),
-            newer=options.pop("newer"),
-            patches=options.pop("patches"),
-            control=options.pop("control"),
-            profile=find_profile(options.pop("profile")),
-            arch=find_arch(options.pop("arch")),
-        )
+        (plan,) = make_plans((find_profile(options.pop("profile")),), options)
         return function(session, plan, **options)
 
     return wrapper
+
+
+def plans_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Likewise for several plans, one for each profile named."""
+
+    @base_option
+    @newer_option
+    @patches_option
+    @control_option
+    @profile_option('Guest profile, several with commas between, or "all".')
+    @click.option("--arch", default="x86_64", show_default=True, help="Guest architecture.")
+    @common
+    @functools.wraps(function)
+    def wrapper(session: Session, /, **options: Any) -> Any:
+        plans = make_plans(find_profiles(options.pop("profile")), options)
+        return function(session, plans, **options)
+
+    return wrapper
+
+
+def profile_option(text: str) -> Callable[[F], F]:
+    """Add ``--profile``."""
+    return click.option("--profile", default="default", show_default=True, help=text)
+
+
+def make_plans(profiles: Sequence[Profile], options: dict[str, Any]) -> tuple[Plan, ...]:
+    """A plan for each profile, from options, which are taken out."""
+    base, newer, patches, control, arch = (
+        options.pop(name) for name in ("base", "newer", "patches", "control", "arch")
+    )
+    row = find_arch(arch)
+    return tuple(
+        Plan(base, newer, patches, control or profile.control, profile, row) for profile in profiles
+    )
 
 
 def limit_option(function: F) -> F:
@@ -199,20 +227,50 @@ def _copy(stream: Any) -> Callable[[bytes], None]:
 @click.option("-k", "expression", metavar="EXPR", help="Run the tests that pytest's -k selects.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @limit_option
-@plan_options
+@plans_options
 def test(
     session: Session,
-    plan: Plan,
+    plans: tuple[Plan, ...],
     expression: str | None,
     arguments: tuple[str, ...],
     limits: tuple[str, ...],
 ) -> int:
     """Boot the kernel and run selftests/ in it; ARGUMENTS (after --) go to pytest.
 
+    Several profiles are run one after another, those of one kernel together, and shown as a table.
+
     With --control the same suite runs on the base without the series, where each test has to report
     its feature absent.
     """
-    return run_tests(session, plan, TestOptions(expression, arguments, parse_limits(limits)))
+    options = TestOptions(expression, arguments, parse_limits(limits))
+    if len(plans) == 1:
+        return run_tests(session, plans[0], options)
+    return run_matrix(session, plans, options)
+
+
+@click.command("splat-gate", context_settings=CONTEXT_SETTINGS)
+@click.option("--trigger", "names", multiple=True, help="Only this one; can be repeated.")
+@base_option
+@newer_option
+@patches_option
+@common
+def splat_gate(
+    session: Session, base: str, newer: bool, patches: Path, names: tuple[str, ...]
+) -> int:
+    """Prove that nothing the kernel complains about goes unnoticed.
+
+    A guest for each kind of complaint, provoked on the debug kernel: WARN, KASAN, lockdep, hung
+    task, panic, ...; each has to end with exit code 4 and name the test in flight.
+    """
+    known = {trigger.name: trigger for trigger in splatgate.TRIGGERS}
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"There is no trigger {name!r}.", hint=f"The lab knows: {', '.join(known)}."
+            )
+    plan = Plan(base, newer, patches, False, find_profile("triggers"), find_arch("x86_64"))
+    chosen = tuple(known[name] for name in names) or splatgate.TRIGGERS
+    return splatgate.run_gate(session, plan, chosen)
 
 
 @click.command("report", context_settings=CONTEXT_SETTINGS)

@@ -23,12 +23,15 @@ from lab.deadline import Limits, calibrate
 from lab.errors import LabError
 from lab.gitrepo import Git
 from lab.options import Session
-from lab.profiles import Profile
+from lab.profiles import DEFAULT, Configuration, Profile
+from lab.seed import seed
 from lab.series import Series
 from lab.toolchain import Toolchain, find_toolchain
 from lab.tree import TreeRequest, TreeResult, ensure_tree
 from lab.userspace import GuestArtifacts, ensure_guest
 from lab.userspace import GuestRequest as ArtifactRequest
+
+SERIES, CONTROL, OFF = "series", "control", "off"
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,16 @@ class Plan:
 
     @property
     def kind(self) -> str:
-        """ "control" or "series", as the manifest has it."""
-        return "control" if self.control else "series"
+        """ "series", "control" or "off", as the manifest has it: what is expected of the tests."""
+        if self.profile.off:
+            return OFF
+        return CONTROL if self.control else SERIES
 
     def options(self) -> list[str]:
         """The command line options that make this plan."""
         options = ["--base", self.base, "--profile", self.profile.name]
         options += ["--newer"] if self.newer else []
-        options += ["--control"] if self.control else []
+        options += ["--control"] if self.control and not self.profile.control else []
         if self.patches.resolve() != (PROJECT_ROOT / "patches").resolve():
             options += ["--patches", str(self.patches)]
         return options
@@ -131,17 +136,22 @@ def bring_source(session: Session, plan: Plan, done: Stage = _nobody) -> Source:
     return source
 
 
+def build_name(tree: TreeResult, arch: Arch, configuration: Configuration) -> str:
+    """What a build directory is called."""
+    return f"{tree.path.name}-{arch.name}-{configuration.name}"
+
+
 @contextmanager
 def held(session: Session, plan: Plan, source: Source) -> Iterator[Path]:
-    """Hold the tree and a build directory for it; the build directory.
+    """Hold the tree, beside others who build it, and a build directory for it, alone; the latter.
 
     Raises LabError if the tree was moved before the lock was had.
     """
     cache, tree = session.cache, source.tree
-    name = f"{tree.path.name}-{plan.arch.name}-{plan.profile.name}"
+    name = build_name(tree, plan.arch, plan.profile.configuration)
     build_dir = cache.builds / name
     with (
-        cache.lock_entry(tree.path, f"building {name}", session.ui.say),
+        cache.share_entry(tree.path, f"building {name}", session.ui.say),
         cache.lock_entry(build_dir, f"building {name}", session.ui.say),
     ):
         if Git(tree.path).out("rev-parse", "HEAD") != tree.head:
@@ -157,7 +167,7 @@ def bring_config(
 ) -> Configured:
     """Stage 3. Raises what it raises."""
     toolchain = find_toolchain(plan.arch, pahole.provide(session.cache, session.ui), session.cache)
-    fragments = plan.profile.fragment_files(plan.arch, series=not plan.control)
+    fragments = plan.profile.configuration.fragment_files(plan.arch, series=not plan.control)
     request = ConfigRequest(source.tree, plan.arch, fragments, build_dir, toolchain)
     config = ensure_config(request, session.ui)
     fields = {
@@ -173,11 +183,13 @@ def bring_build(
     session: Session, plan: Plan, configured: Configured, done: Stage = _nobody
 ) -> BuildResult:
     """Stage 4. Raises what it raises."""
+    tree, build_dir = configured.source.tree, configured.build_dir
+    seed(session.cache, build_dir, build_name(tree, plan.arch, DEFAULT), session.ui)
     request = BuildRequest(
-        configured.source.tree,
+        tree,
         plan.arch,
         configured.config,
-        configured.build_dir,
+        build_dir,
         configured.toolchain,
     )
     build = ensure_build(request, session.ui)
@@ -241,7 +253,7 @@ def guest_request(
         arch=plan.arch,
         accelerator=accelerator.name,
         cpus=profile.cpus,
-        memory=profile.memory,
+        memory=profile.configuration.memory,
         kernel_args=profile.kernel_args,
         run_dir=run_dir,
         # Guests that run at the same time are told apart, in ps as well.
@@ -252,7 +264,7 @@ def guest_request(
 
 def guest_limits(plan: Plan, accelerator: Accelerator, overrides: dict[str, float]) -> Limits:
     """The limits of a plan's guests."""
-    limits = calibrate(accelerator.name, plan.arch.native, plan.profile.slowness)
+    limits = calibrate(accelerator.name, plan.arch.native, plan.profile.configuration.slowness)
     return limits.override(overrides)
 
 

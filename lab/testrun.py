@@ -10,7 +10,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from lab.guest_script import EVENTS, GUEST_SHARE, GuestCommand
 from lab.journal import Journal, View
 from lab.options import Session
 from lab.pipeline import (
+    CONTROL,
     Kernel,
     Plan,
     bring_kernel,
@@ -42,6 +43,9 @@ from lab.verdict import (
 )
 
 SELFTESTS = PROJECT_ROOT / "selftests"
+
+TEST_SECONDS = 90
+"""For one test of the default configuration, emulated on a busy machine."""
 
 COLLECT_SECONDS = 120.0
 """For collecting the tests on the host."""
@@ -93,13 +97,22 @@ class Stopped(Exception):
         self.verdict = verdict
 
 
-def run_tests(session: Session, plan: Plan, options: TestOptions) -> int:
+def run_tests(
+    session: Session,
+    plan: Plan,
+    options: TestOptions,
+    begun: Callable[[Path], None] | None = None,
+) -> int:
     """Bring everything up to date, run the suite, report; the exit code.
+
+    ``begun`` is told the run directory.
 
     Raises LabError if there is no verdict because a stage failed; the run directory says so too.
     """
     allowlist = splats.load_allowlist()
     run = rundir.create(session.cache, plan.kind)
+    if begun:
+        begun(run.path)
     with session.cache.lock_entry(run.path, "testing", session.ui.say):
         record = Journal(run.path)
         try:
@@ -198,7 +211,7 @@ class _Testing:
         environment: dict[str, str | None] = {
             **GUEST_ENVIRONMENT,
             "SECCOMP_LAB_EVENTS": str(events),
-            "SECCOMP_LAB_KERNEL": self._kernel_kind(),
+            **self._environment(),
             # Collecting leaves the compiled tests behind, which the guest then need not compile.
             "PYTHONDONTWRITEBYTECODE": None,
         }
@@ -218,12 +231,19 @@ class _Testing:
         self._write("seed", tests=tests)
         report.write_all(report.Run.load(self._directory))
 
+    def _environment(self) -> dict[str, str]:
+        """What the suite is told about the guest."""
+        profile = self._plan.profile
+        return {
+            "SECCOMP_LAB_KERNEL": {CONTROL: "base"}.get(self._plan.kind, self._plan.kind),
+            "SECCOMP_LAB_LACKS": ",".join(profile.lacks),
+            "SECCOMP_LAB_LIMIT": str(round(TEST_SECONDS * profile.configuration.slowness)),
+            **dict(profile.environment),
+        }
+
     def _python(self, mode: str) -> list[str]:
         """pytest, recording what it imports or taking it from there."""
         return [sys.executable, snapshot.__file__, mode, str(self._snapshot)]
-
-    def _kernel_kind(self) -> str:
-        return "base" if self._plan.control else "series"
 
     def _command(self, kernel: Kernel) -> GuestCommand:
         environment = {
@@ -231,7 +251,7 @@ class _Testing:
             "PATH": os.environ.get("PATH", os.defpath),
             "SECCOMP_LAB_GUEST": str(kernel.artifacts.directory),
             "SECCOMP_LAB_EVENTS": f"{GUEST_SHARE}/{EVENTS}",
-            "SECCOMP_LAB_KERNEL": self._kernel_kind(),
+            **self._environment(),
         }
         argv = (*self._python("replay"), *self._options.pytest(self._plan))
         return GuestCommand(
@@ -282,7 +302,7 @@ class _Testing:
             progress.update(0, len(self._view.tests))
         elif row["event"] == "result":
             progress.advance()
-            show(self._ui, self._view, self._view.tests[row["id"]], self._plan.control)
+            show(self._ui, self._view, self._view.tests[row["id"]], self._plan.kind == CONTROL)
 
     def _decide(self) -> Verdict:
         console = self._directory / CONSOLE_LOG
@@ -294,7 +314,8 @@ class _Testing:
             scan_error = error.message
         for splat in found:
             self._write("splat", **asdict(splat))
-        return decide(self._view, found, control=self._plan.control, scan_error=scan_error)
+        control = self._plan.kind == CONTROL
+        return decide(self._view, found, control=control, scan_error=scan_error)
 
 
 def _not_collected(done: proc.Completed) -> Verdict:

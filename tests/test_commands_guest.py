@@ -102,8 +102,8 @@ def test_the_command_that_reproduces_a_run_has_all_its_options() -> None:
 
 def test_a_patched_tree_asks_for_the_series_option_and_the_base_does_not() -> None:
     profile, arch = find_profile("default"), find_arch("x86_64")
-    series = [path.name for path in profile.fragment_files(arch, series=True)]
-    base = [path.name for path in profile.fragment_files(arch, series=False)]
+    series = [path.name for path in profile.configuration.fragment_files(arch, series=True)]
+    base = [path.name for path in profile.configuration.fragment_files(arch, series=False)]
     assert set(series) - set(base) == {"series.config"}
     assert "x86_64.config" in base
 

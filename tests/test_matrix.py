@@ -1,0 +1,121 @@
+"""Several profiles: one table, one verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import manifest, matrix, report, rundir
+from lab.arches import ARCHES
+from lab.cache import Cache
+from lab.errors import ExitCode, LabError
+from lab.journal import Journal
+from lab.options import Session
+from lab.pipeline import Plan
+from lab.profiles import find_profiles
+from lab.testrun import TestOptions
+from tests.support import Recorder
+
+OPTIONS = TestOptions(None, (), {})
+
+
+def plans(names: str) -> list[Plan]:
+    """A plan for each profile."""
+    return [
+        Plan("linux-7.3", False, Path("/p"), profile.control, profile, ARCHES[0])
+        for profile in find_profiles(names)
+    ]
+
+
+class Suite:
+    """Stands for run_tests(): leaves a run directory, and ends as it was told to."""
+
+    def __init__(self, cache: Cache, ends: dict[str, int | LabError | KeyboardInterrupt]) -> None:
+        self.cache = cache
+        self.ends = ends
+        self.ran: list[str] = []
+
+    def __call__(
+        self, _: Session, plan: Plan, __: TestOptions, begun: Callable[[Path], None]
+    ) -> int:
+        name = plan.profile.name
+        self.ran.append(name)
+        run = rundir.create(self.cache, plan.kind)
+        begun(run.path)
+        manifest.write(run.path, id=run.id, kind=plan.kind)
+        journal = Journal(run.path)
+        end = self.ends.get(name, 0)
+        tests = [{"id": "selftests/test_a.py::test_b", "patches": [2], "doc": ""}]
+        journal.write("collected", tests=tests)
+        fields: dict[str, Any] = {"id": tests[0]["id"], "seconds": 0.1}
+        outcome = ("passed", "") if plan.profile.name != "no-lsm" else ("skipped", "lacks yama")
+        journal.write("result", outcome=outcome[0], message=outcome[1], **fields)
+        if isinstance(end, BaseException):
+            journal.close()
+            raise end
+        journal.write("verdict", code=end, headline=f"code {end}", reasons=[])
+        journal.close()
+        report.write_all(report.Run.load(run.path))
+        return end
+
+
+def run(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, names: str, **ends: Any
+) -> tuple[int, Suite, str]:
+    """Run the matrix; its code, what ran, and what it printed."""
+    suite = Suite(cache, {name.replace("_", "-"): end for name, end in ends.items()})
+    monkeypatch.setattr(matrix, "run_tests", suite)
+    recorder = Recorder()
+    code = matrix.run_matrix(Session(cache, recorder.ui), plans(names), OPTIONS)
+    return code, suite, recorder.results.getvalue()
+
+
+def test_all_passed_is_passed(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, suite, out = run(cache, monkeypatch, "default,no-lsm")
+    assert (code, suite.ran) == (0, ["default", "no-lsm"])
+    assert "passed: 2 profiles" in out
+    assert "no-lsm: skipped 1: lacks yama" in out
+
+
+def test_the_worst_counts_and_nothing_is_lost(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, suite, out = run(
+        cache, monkeypatch, "default,no-lsm,yama,bpf-lsm", default=1, no_lsm=4,
+        yama=LabError("it does not compile"),
+    )  # fmt: skip
+    assert code == ExitCode.KERNEL
+    assert suite.ran == ["default", "no-lsm", "yama", "bpf-lsm"]
+    assert "3 of 4 profiles did not pass" in out
+    loaded = report.Run.load(rundir.find(cache, "matrix"))
+    assert loaded.code == ExitCode.KERNEL
+    assert any("yama" in reason for reason in loaded.reasons)
+    assert loaded.manifest["reproduce"].startswith(
+        "scripts/lab test --base linux-7.3 --profile default,no-lsm,yama,bpf-lsm "
+    )
+
+
+def test_profiles_of_one_kernel_follow_each_other(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, suite, _ = run(cache, monkeypatch, "control,no-security,default,yama")
+    assert suite.ran == ["default", "yama", "no-security", "control"]
+
+
+def test_an_interrupted_matrix_can_be_read(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(cache, monkeypatch, "default,yama", yama=KeyboardInterrupt())
+    loaded = report.Run.load(rundir.find(cache, "matrix"))
+    assert loaded.headline == "infrastructure: interrupted"
+    assert loaded.reasons == ["1 of 2 profiles had ended."]
+    assert "default" in (loaded.path / matrix.TABLE).read_text()
+
+
+def test_junit_has_a_suite_for_each_profile(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(cache, monkeypatch, "default,no-lsm")
+    text = (rundir.find(cache, "matrix") / report.JUNIT).read_text()
+    assert 'name="default: selftests (series)"' in text
+    assert 'name="no-lsm: selftests (series)"' in text

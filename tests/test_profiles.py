@@ -1,0 +1,43 @@
+"""The tables of configurations and profiles."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.arches import ARCHES
+from lab.errors import UsageError
+from lab.fragments import read_fragments
+from lab.profiles import ALL, CONFIGURATIONS, PROFILES, find_profiles
+from selftests.harness import features
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=lambda row: row.name)
+@pytest.mark.parametrize("series", [True, False])
+def test_the_fragments_of_a_configuration_exist_and_agree(
+    configuration: object, series: bool
+) -> None:
+    for row in CONFIGURATIONS:
+        if row is configuration:
+            assert read_fragments(row.fragment_files(ARCHES[0], series))
+
+
+def test_names_are_unique() -> None:
+    assert len({row.name for row in PROFILES}) == len(PROFILES)
+    assert len({row.name for row in CONFIGURATIONS}) == len(CONFIGURATIONS)
+
+
+def test_what_profiles_lack_is_what_the_suite_can_miss() -> None:
+    known = {features.YAMA, features.BPF_LSM, features.SWITCH, features.RETRIEVAL}
+    assert {what for row in PROFILES for what in row.lacks} == known
+
+
+def test_all_is_what_does_not_stand_apart() -> None:
+    names = [row.name for row in find_profiles(ALL)]
+    assert {"default", "no-security", "control", "before"} <= set(names)
+    assert "debug" not in names
+
+
+def test_several_profiles_are_named_with_commas_and_each_counts_once() -> None:
+    assert [row.name for row in find_profiles("yama, no-lsm,yama")] == ["yama", "no-lsm"]
+    with pytest.raises(UsageError, match="no profile 'nonsense'"):
+        find_profiles("yama,nonsense")
