@@ -2,10 +2,14 @@
 
 Environment: ``SECCOMP_LAB_KERNEL`` is ``series`` (default) or ``base``; ``SECCOMP_LAB_EVENTS``
 names a file that gets one JSON object per line; ``SECCOMP_LAB_GUEST`` is what the lab built for
-the guest.
+the guest; ``SECCOMP_LAB_LACKS`` names, with commas, what this guest may lack; ``SECCOMP_LAB_LIMIT``
+is the time for one test, in seconds.
 
 On the series a missing feature fails a test. On the base it is what the test is expected to report:
-such a test counts as *absent*, shown as skipped by pytest, and one that passes is a fault.
+such a test counts as *absent*, shown as skipped by pytest, and one that passes is a fault. Where
+the series is ``off`` nobody looks for features: what runs there proves that nothing has changed.
+
+A test is skipped only if the guest lacks what its profile says that it lacks.
 """
 
 from __future__ import annotations
@@ -19,17 +23,21 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from selftests.harness import features, objects
-from selftests.harness.features import Absent
+from selftests.harness.features import Absent, Lacks
 
-SERIES, BASE = "series", "base"
+SERIES, BASE, OFF = "series", "base", "off"
 KERNEL = os.environ.get("SECCOMP_LAB_KERNEL", SERIES)
-LIMIT = 90
+LACKS = frozenset(filter(None, os.environ.get("SECCOMP_LAB_LACKS", "").split(",")))
+LIMIT = int(os.environ.get("SECCOMP_LAB_LIMIT", "90"))
 """Seconds for one test, under emulation on a busy machine."""
+
+collect_ignore = ["off", "debug", "triggers"]
+"""For kernels of their own: collected where they are named."""
 
 MARKERS = (
     "patch(*numbers): the patches of the series that the test proves",
@@ -41,8 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse to run where the suite would do harm."""
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
-    if KERNEL not in (SERIES, BASE):
-        pytest.exit(f"SECCOMP_LAB_KERNEL is {KERNEL!r}, not {SERIES} or {BASE}", 2)
+    if KERNEL not in (SERIES, BASE, OFF):
+        pytest.exit(f"SECCOMP_LAB_KERNEL is {KERNEL!r}, not {SERIES}, {BASE} or {OFF}", 2)
     if config.option.collectonly:
         return
     if os.geteuid() != 0:
@@ -131,10 +139,21 @@ def _first_line(item: pytest.Item) -> str:
 
 @pytest.fixture(autouse=True)
 def _feature_is_there(request: pytest.FixtureRequest) -> None:
+    if KERNEL == OFF:
+        return
     for number in patches_of(request.node):
-        reason = features.why_absent(number)
+        try:
+            reason = features.why_absent(number)
+        except Lacks as lacks:
+            _lacking(lacks)
         if reason is not None:
             _absent(f"patch {number}: {reason}")
+
+
+def _lacking(lacks: Lacks) -> NoReturn:
+    if lacks.what in LACKS:
+        pytest.skip(f"this guest lacks {lacks}")
+    pytest.fail(f"this guest should not lack {lacks}", pytrace=False)
 
 
 def _absent(reason: str) -> None:
@@ -150,6 +169,8 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:  # noqa: ARG001
         return (yield)
     except Absent as absent:
         return _absent(str(absent))
+    except Lacks as lacks:
+        _lacking(lacks)
 
 
 def _too_long(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
@@ -204,9 +225,14 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 PATCHES: dict[str, list[int]] = {}
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Remember which patches the test is about, for the table."""
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """Remember which patches the test is about, for the table; a fixture may meet a lack too."""
     PATCHES[item.nodeid] = patches_of(item)
+    try:
+        return (yield)
+    except Lacks as lacks:
+        _lacking(lacks)
 
 
 def pytest_sessionfinish(exitstatus: int) -> None:

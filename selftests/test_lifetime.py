@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable
 
 import pytest
 
 from selftests.harness import bpf, child, mounts, seccomp, uapi
 from selftests.harness.asm import R1, Source, load, map_value, on_syscall, ret
 from selftests.harness.bpf import Map, Prog, map_create, prog_load
+from selftests.harness.lifetimes import eventually, maps, progs
 from selftests.harness.sys import errno_of, error_of, no_new_privs
 from selftests.harness.uapi import NR, SECCOMP_RET_ERRNO
 
@@ -28,26 +28,6 @@ def with_map(state: Map) -> list[Source]:
         load(8, R1, R1, 0),
         *ret(SECCOMP_RET_ERRNO | errno.EDOM),
     )
-
-
-def progs() -> set[int]:
-    """Ids of all programs."""
-    return set(bpf.ids(uapi.BPF_PROG_GET_NEXT_ID))
-
-
-def maps() -> set[int]:
-    """Ids of all maps."""
-    return set(bpf.ids(uapi.BPF_MAP_GET_NEXT_ID))
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
-    """Programs are freed after a grace period, by a worker."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def test_a_program_without_users_goes_away() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from selftests.harness import child, privileges, seccomp, uapi
+from selftests.harness import child, lsm, privileges, seccomp, uapi
 from selftests.harness.asm import (
     R0,
     R1,
@@ -292,6 +292,8 @@ def test_null_means_no_task_to_programs_that_can_be_run_alone(prog: str) -> None
 
 def test_null_means_no_task_to_lsm_programs() -> None:
     """NULL still gives LSM programs no storage, and EINVAL for a delete."""
+
+    lsm.need()
 
     def case() -> int:
         obj = load_object("task_storage_elsewhere")

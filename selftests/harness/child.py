@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from selftests.harness.features import Absent
+from selftests.harness.features import Absent, Lacks
 
 T = TypeVar("T")
 
@@ -67,7 +67,8 @@ def reap(pid: int, timeout: float = TIMEOUT) -> Exited:
 def run(function: Callable[[], T], timeout: float = TIMEOUT) -> T:
     """Call ``function`` in a child; its result has to be picklable.
 
-    Raises ChildFailed with the child's traceback, Absent if the child did, TimeoutError.
+    Raises ChildFailed with the child's traceback, Absent or Lacks if the child did,
+    TimeoutError.
     """
     reader, writer = os.pipe()
     pid = os.fork()
@@ -88,6 +89,8 @@ def run(function: Callable[[], T], timeout: float = TIMEOUT) -> T:
     kind, value = pickle.loads(data)
     if kind == "absent":
         raise Absent(value)
+    if kind == "lacks":
+        raise Lacks(*value)
     if kind == "failed":
         raise ChildFailed(f"in the child:\n{value}")
     result: T = value
@@ -113,6 +116,8 @@ def _report(function: Callable[[], Any], writer: int) -> None:
         message = ("ok", function())
     except Absent as absent:
         message = ("absent", str(absent))
+    except Lacks as lacks:
+        message = ("lacks", (lacks.what, lacks.seen))
     except BaseException:
         message = ("failed", traceback.format_exc())
     with contextlib.suppress(BaseException):

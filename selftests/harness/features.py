@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import functools
 from collections.abc import Callable
+from pathlib import Path
 
 TITLES = {
     1: "no_new_privs check after prepare_filter",
@@ -28,6 +29,19 @@ TITLES = {
 
 class Absent(Exception):
     """The kernel does not have the feature; the message says what it answered."""
+
+
+class Lacks(Exception):
+    """This guest, not the series, lacks something that the test needs: ``what``, by the name that
+    the profile has for it (lab/profiles.py). Whether it may lack it is the profile's to say.
+    """
+
+    def __init__(self, what: str, seen: str) -> None:
+        super().__init__(f"{what}: {seen}")
+        self.what, self.seen = what, seen
+
+
+YAMA, BPF_LSM, SWITCH, RETRIEVAL = "yama", "bpf-lsm", "unprivileged-switch", "checkpoint-restore"
 
 
 def _program_type() -> None:
@@ -75,6 +89,8 @@ def _retrieval() -> None:
             return code
 
     if child.run(trace) == errno.EIO:
+        if not Path("/proc/sys/kernel/ns_last_pid").exists():
+            raise Lacks(RETRIEVAL, "neither GET_FILTER nor its sister is there")
         raise Absent("ptrace request 0x4213 gives EIO")
 
 
@@ -95,8 +111,9 @@ def _sample() -> None:
 
 
 def _hook() -> None:
-    from selftests.harness import objects, uapi
+    from selftests.harness import lsm, objects, uapi
 
+    lsm.need()
     try:
         objects.vmlinux_btf_id("seccomp_extended", uapi.BPF_LSM_MAC)
     except OSError:
@@ -104,7 +121,7 @@ def _hook() -> None:
 
 
 def _restriction() -> None:
-    from selftests.harness import bpf, privileges, uapi
+    from selftests.harness import bpf, child, lsm, privileges, uapi
     from selftests.harness.asm import R1, map_fd, ret
 
     _program_type()
@@ -117,10 +134,28 @@ def _restriction() -> None:
             return error.errno or 0
         return 0
 
+    if not privileges.has_yama():
+        with lsm.attached() as denier:
+
+            def denied() -> int:
+                denier.aim()
+                return load_with_map()
+
+            code = child.run(denied)
+        if code == 0:
+            raise Absent("a map is allowed though an LSM denies state")
+        return
     with privileges.sysctl(privileges.PTRACE_SCOPE, 2):
         code = privileges.as_root_with(load_with_map, uapi.CAP_BPF)
     if code == 0:
         raise Absent("a map is allowed under ptrace_scope 2 without CAP_SYS_PTRACE")
+
+
+def _yama() -> None:
+    from selftests.harness import privileges
+
+    privileges.need_yama()
+    _restriction()
 
 
 def _user_memory() -> None:
@@ -154,7 +189,7 @@ PROBES: dict[int, Callable[[], None]] = {
     6: _hook,
     7: _restriction,
     8: _restriction,
-    9: _restriction,
+    9: _yama,
     10: _user_memory,
     # NULL is accepted by the verifier of every kernel that has the program type, and that it means
     # the leader is what the tests of patch 12 are about.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from selftests.harness import mounts
 from selftests.harness.bpf import Map, raw_tracepoint_open
+from selftests.harness.features import BPF_LSM, Lacks
 from selftests.harness.objects import load_object
 
 
@@ -32,9 +35,26 @@ class Denier:
         return int(struct.unpack("=IIQ", self.state.lookup())[2])
 
 
+@functools.cache
+def active() -> tuple[str, ...]:
+    """The LSMs of this kernel, in their order; none where CONFIG_SECURITY is off."""
+    try:
+        with mounts.securityfs() as directory:
+            return tuple((directory / "lsm").read_text().strip().split(","))
+    except OSError:
+        return ()
+
+
+def need() -> None:
+    """Raises Lacks if BPF programs are no LSM here."""
+    if "bpf" not in active():
+        raise Lacks(BPF_LSM, f"the LSMs are: {', '.join(active()) or 'none'}")
+
+
 @contextlib.contextmanager
 def attached() -> Iterator[Denier]:
-    """The program on its hook for the duration of a ``with``, aimed at nobody."""
+    """The program on its hook for the duration of a ``with``, aimed at nobody. Raises Lacks."""
+    need()
     loaded = load_object("lsm_deny")
     link = raw_tracepoint_open(loaded.prog("deny_state"))
     try:

@@ -19,12 +19,12 @@ def _check(result: int, what: str) -> None:
 
 
 @contextlib.contextmanager
-def _mounted(type_: str, mode: int) -> Iterator[Path]:
+def _mounted(type_: str, mode: int | None) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         place = Path(name, type_)
         place.mkdir()
-        path, options = str(place).encode(), f"mode={mode:o}".encode()
+        path, options = str(place).encode(), b"" if mode is None else f"mode={mode:o}".encode()
         _check(_LIBC.mount(b"lab", path, type_.encode(), ctypes.c_ulong(0), options), "mount")
         try:
             yield place
@@ -43,3 +43,13 @@ def bpffs(mode: int = 0o700) -> contextlib.AbstractContextManager[Path]:
 def tmpfs(mode: int = 0o755) -> contextlib.AbstractContextManager[Path]:
     """Likewise a tmpfs, in which set-id bits and binaries count, unlike perhaps in /tmp."""
     return _mounted("tmpfs", mode)
+
+
+def securityfs() -> contextlib.AbstractContextManager[Path]:
+    """Likewise the one securityfs. Raises OSError where the kernel has none."""
+    return _mounted("securityfs", None)
+
+
+def debugfs() -> contextlib.AbstractContextManager[Path]:
+    """Likewise the one debugfs. Raises OSError where the kernel has none."""
+    return _mounted("debugfs", None)

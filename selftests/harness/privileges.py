@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from selftests.harness import child, uapi
+from selftests.harness.features import SWITCH, YAMA, Lacks
 from selftests.harness.sys import buffer, prctl, syscall
 
 T = TypeVar("T")
@@ -28,14 +29,39 @@ def get_sysctl(name: str) -> int:
     return int(Path("/proc/sys", name).read_text())
 
 
+def has_yama() -> bool:
+    """Whether Yama is one of this kernel's LSMs."""
+    return Path("/proc/sys", PTRACE_SCOPE).exists()
+
+
+def need_yama() -> None:
+    """Raises Lacks without Yama."""
+    if not has_yama():
+        raise Lacks(YAMA, f"/proc/sys/{PTRACE_SCOPE} is not there")
+
+
 def set_sysctl(name: str, value: int) -> None:
-    """Set it; some can be set once only: unprivileged_bpf_disabled=1 and ptrace_scope=3 stay."""
+    """Set it; some can be set once only: unprivileged_bpf_disabled=1 and ptrace_scope=3 stay.
+
+    Raises Lacks if this guest has been set so that it cannot be.
+    """
+    if name == UNPRIVILEGED_BPF and value != 1 and get_sysctl(name) == 1:
+        raise Lacks(SWITCH, f"{name} is 1, which stays until the next boot")
     Path("/proc/sys", name).write_text(str(value))
 
 
 @contextlib.contextmanager
 def sysctl(name: str, value: int) -> Iterator[None]:
-    """The sysctl's value for the duration of a ``with``."""
+    """The sysctl's value for the duration of a ``with``.
+
+    Yama's ptrace_scope at 0 or 1 allows filters to have state, and so does a kernel without Yama.
+    Raises Lacks where the value cannot be had.
+    """
+    if name == PTRACE_SCOPE and not has_yama():
+        if value > 1:
+            need_yama()
+        yield
+        return
     before = get_sysctl(name)
     set_sysctl(name, value)
     try:
