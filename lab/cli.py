@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "boot": "lab.commands_guest:boot",
     "test": "lab.commands_guest:test",
     "splat-gate": "lab.commands_guest:splat_gate",
+    "fuzz": "lab.commands_fuzz:fuzz",
     "report": "lab.commands_guest:report_command",
     "runs": "lab.commands_guest:runs",
     "prune": "lab.commands_host:prune",

@@ -112,7 +112,7 @@ def _key(request: GuestRequest, clang: str, samples: Sequence[Sample]) -> str:
     in_tree = [path for sample in samples for path in (sample.user, sample.bpf)]
     parts = (
         source_digest(request.tree, (*HEADER_SOURCES, *LIBBPF_SOURCES, *in_tree)),
-        files_digest(_filters() + _native()),
+        files_digest(_filters() + _native() + _native_headers()),
         request.toolchain.key,
         clang,
         " ".join(BPF_FLAGS),
@@ -127,6 +127,10 @@ def _filters() -> list[Path]:
 
 def _native() -> list[Path]:
     return sorted(NATIVE.glob("*.c"))
+
+
+def _native_headers() -> list[Path]:
+    return sorted(NATIVE.glob("*/*.h"))
 
 
 def _stamped(stamp: Path, key: str) -> bool:

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Running a case: load, check what has to be true of the answer, install, and
+ * compare. Each loader is a process of its own for the whole run (a runner), and
+ * each worker has one of each.
+ */
+#ifndef FUZZ_RUN_H
+#define FUZZ_RUN_H
+
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "flaws.h"
+#include "install.h"
+#include "loaders.h"
+
+#define LOG_SIZE	(1 << 17)
+#define MAX_WORKERS	8
+
+/* What a runner leaves for its worker. */
+struct slot {
+	struct observation seen[2];
+	int load_error;
+	u32 check_id;		/* a program to look into, with root's eyes */
+	char reason[200];	/* the verifier's */
+	char finding[24];	/* "" if there is none */
+	char what[256];
+};
+
+/* The case that was given, where it is not to be generated from seed and index. */
+static struct fuzz_case *given;
+static u64 seed;
+
+/* --- loading ---------------------------------------------------------------------------- */
+
+static int load(const struct fuzz_case *c, char *log)
+{
+	static struct bpf_insn linked[MAX_INSNS];
+	struct load_attr attr = {
+		.prog_type = PROG_TYPE_SECCOMP,
+		.insn_cnt = c->n_insns,
+		.insns = (u64)(uintptr_t)linked,
+		.license = (u64)(uintptr_t)(c->gpl ? "GPL" : "Proprietary"),
+		.log_level = LOG_STATS,
+		.log_size = LOG_SIZE,
+		.log_buf = (u64)(uintptr_t)log,
+		.prog_flags = c->prog_flags,
+		.prog_name = "fuzz",
+		.expected_attach_type = c->attach_type,
+	};
+
+	link_case(c, linked);
+	log[0] = 0;
+	return bpf(BPF_PROG_LOAD, &attr, sizeof(attr));
+}
+
+/*
+ * What a load may answer, and why. Documented in bpf(2) or said by the verifier
+ * with a message of its own. EFAULT is not among them: the verifier uses it for
+ * what it takes for its own mistakes ("verifier bug").
+ */
+static const int expected_errors[] = {
+	EACCES, EINVAL, EPERM, E2BIG, EBADF, ENOENT, ENOMEM, EOPNOTSUPP, ERANGE, ENOSPC,
+	/* The base's: no fd_array for what needs one (kernel/bpf/verifier.c). */
+	EPROTO,
+	/* The base's, though no errno of user space's: ENOTSUPP for the value of an array with
+	 * more than one element (kernel/bpf/arraymap.c), for example. */
+	524,
+};
+
+static bool is_expected_error(int code)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(expected_errors); i++)
+		if (expected_errors[i] == code)
+			return true;
+	return false;
+}
+
+static u32 program_id(int fd)
+{
+	u32 info[2] = { 0, 0 };
+	struct {
+		u32 fd, size;
+		u64 info;
+	} attr = { fd, sizeof(info), (u64)(uintptr_t)info };
+
+	if (bpf(BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr)))
+		return 0;
+	return info[1];
+}
+
+static bool calls(const struct fuzz_case *c, u8 src)
+{
+	for (u32 i = 0; i < c->n_insns; i++)
+		if (c->insns[i].code == (BPF_JMP | BPF_CALL) && c->insns[i].src_reg == src)
+			return true;
+	return false;
+}
+
+static bool names_objects(const struct fuzz_case *c)
+{
+	for (u32 i = 0; i + 1 < c->n_insns; i++) {
+		const struct bpf_insn *insn = &c->insns[i];
+
+		if (insn->code != (BPF_LD | BPF_IMM | BPF_DW))
+			continue;
+		if (insn->src_reg && insn->src_reg != PSEUDO_FUNC)
+			return true;
+		i++;
+	}
+	return false;
+}
+
+static void found(struct slot *slot, const char *kind, const char *format, ...)
+{
+	va_list arguments;
+
+	if (slot->finding[0])
+		return;
+	snprintf(slot->finding, sizeof(slot->finding), "%s", kind);
+	va_start(arguments, format);
+	vsnprintf(slot->what, sizeof(slot->what), format, arguments);
+	va_end(arguments);
+}
+
+static void check_load(const struct fuzz_case *c, int code, struct slot *slot)
+{
+	bool denied = c->scope != SCOPE_FLIP && denied_state(c->loader, c->scope);
+
+	if (code) {
+		if (!is_expected_error(code))
+			found(slot, "errno", "refused with %s: %s", error_name(code), slot->reason);
+		if (c->kind == DIFFERENTIAL && !unprivileged_disabled && code != ENOMEM)
+			found(slot, "refused", "a classic filter's translation: %s: %s",
+			      error_name(code), slot->reason);
+		return;
+	}
+	if (unprivileged_disabled && !has_bpf(c->loader))
+		found(slot, "permission", "loaded without CAP_BPF, while that is disabled");
+	if (denied && names_objects(c))
+		found(slot, "permission", "loaded with a map or a kernel variable, though denied");
+	if (c->attach_type || c->prog_flags & BPF_F_SLEEPABLE)
+		found(slot, "permission", "loaded with an attach type, or sleepable");
+}
+
+/* Instructions that are left of a program: helpers where denied, kernel functions anywhere. */
+static void check_translated(const struct fuzz_case *c, struct slot *slot)
+{
+	static struct bpf_insn insns[MAX_INSNS];
+	struct {
+		u32 id, next, flags;
+	} by_id = { slot->check_id };
+	struct bpf_prog_info info = {
+		.xlated_prog_len = sizeof(insns),
+		.xlated_prog_insns = (u64)(uintptr_t)insns,
+	};
+	struct {
+		u32 fd, size;
+		u64 info;
+	} attr = { 0, sizeof(info), (u64)(uintptr_t)&info };
+	bool denied = c->scope != SCOPE_FLIP && denied_state(c->loader, c->scope);
+	int fd = bpf(BPF_PROG_GET_FD_BY_ID, &by_id, sizeof(by_id));
+
+	attr.fd = fd;
+	if (fd < 0 || bpf(BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr))) {
+		found(slot, "check", "the loaded program cannot be looked into: %s", strerror(errno));
+	} else {
+		u32 count = info.xlated_prog_len / sizeof(insns[0]);
+
+		if (denied && info.nr_map_ids)
+			found(slot, "permission", "loaded with %u maps, though denied", info.nr_map_ids);
+		for (u32 i = 0; i < count && i < MAX_INSNS; i++) {
+			if (insns[i].code != (BPF_JMP | BPF_CALL))
+				continue;
+			if (insns[i].src_reg == PSEUDO_KFUNC_CALL)
+				found(slot, "permission", "loaded with a call of a kernel function");
+			else if (denied && !insns[i].src_reg)
+				found(slot, "permission", "loaded with a helper, though denied");
+		}
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+/* --- installing ------------------------------------------------------------------------- */
+
+static void check_seen(const struct fuzz_case *c, const struct observation *seen, struct slot *slot)
+{
+	int expected = c->no_new_privs || may_install(c->loader) ? 0 : EACCES;
+
+	if (seen->hung)
+		found(slot, "hang", "a child was still running after %d s, after %u calls", patience,
+		      seen->done);
+	if (seen->status == -1)
+		return;
+	if (seen->installed == EPERM && c->scope == SCOPE_FLIP)
+		return;
+	/* A notifier beneath does not refuse seccomp(2). */
+	if (seen->installed != expected && seen->installed != ENOMEM)
+		found(slot, "install", "installing: %s instead of %s",
+		      seen->installed > 0 ? error_name(seen->installed) : "no answer",
+		      expected ? error_name(expected) : "success");
+}
+
+static void install_and_compare(const struct fuzz_case *c, int program, struct slot *slot)
+{
+	char what[200];
+
+	observe(c, program, &slot->seen[0]);
+	check_seen(c, &slot->seen[0], slot);
+	if (c->kind != DIFFERENTIAL)
+		return;
+	observe(c, -1, &slot->seen[1]);
+	/* Cut down by a minimiser it may be no classic filter any more. */
+	if (slot->seen[1].installed == EINVAL && given)
+		return;
+	check_seen(c, &slot->seen[1], slot);
+	atomic_fetch_add(&shared->compared, 1);
+	if (differ(c, &slot->seen[1], &slot->seen[0], what, sizeof(what)))
+		found(slot, "mismatch", "%s", what);
+}
+
+/* --- runners ---------------------------------------------------------------------------- */
+
+/* The program stays loaded until the next case, for the worker to look into. */
+static void run_case(const struct fuzz_case *c, u64 index, struct slot *slot, int *program)
+{
+	static char log[LOG_SIZE];
+
+	if (*program >= 0)
+		close(*program);
+	slot->check_id = 0;
+	slot->finding[0] = 0;
+	*program = load(c, log);
+	slot->load_error = *program < 0 ? errno : 0;
+	find_reason(log, slot->reason, sizeof(slot->reason));
+	count_outcome(slot->load_error, slot->reason, index);
+	atomic_fetch_add(&shared->loaded, 1);
+	check_load(c, slot->load_error, slot);
+	if (*program < 0)
+		return;
+	atomic_fetch_add(&shared->accepted, 1);
+	if (calls(c, PSEUDO_KFUNC_CALL) ||
+	    (c->scope != SCOPE_FLIP && denied_state(c->loader, c->scope) && calls(c, 0)))
+		slot->check_id = program_id(*program);
+	install_and_compare(c, *program, slot);
+}
+
+static void runner(enum loader loader, int channel, struct slot *slot)
+{
+	static struct fuzz_case own;
+	const struct fuzz_case *c = given ? given : &own;
+	int program = -1;
+	u64 request[2];	/* index; Yama's scope, as the main process has set it */
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	if (!become(loader)) {
+		fprintf(stderr, "fuzz: cannot become %s: %s\n", loader_names[loader], strerror(errno));
+		_exit(3);
+	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* reset by a change of ids */
+	while (read(channel, request, sizeof(request)) == sizeof(request)) {
+		yama_scope = (int)request[1];
+		if (!given)
+			generate(&own, seed, request[0]);
+		run_case(c, request[0], slot, &program);
+		if (write(channel, "", 1) != 1)
+			break;
+	}
+	_exit(0);
+}
+
+struct team {
+	int channels[LOADERS];
+	struct slot *slots;
+};
+
+static void *share(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED) {
+		perror("fuzz: mmap");
+		exit(3);
+	}
+	return memory;
+}
+
+static void start_team(struct team *team)
+{
+	team->slots = share(LOADERS * sizeof(struct slot));
+	for (int loader = 0; loader < LOADERS; loader++) {
+		int pair[2];
+
+		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
+			perror("fuzz: socketpair");
+			exit(3);
+		}
+		if (!fork()) {
+			close(pair[0]);
+			runner(loader, pair[1], &team->slots[loader]);
+		}
+		close(pair[1]);
+		team->channels[loader] = pair[0];
+	}
+}
+
+/* Have a case run by its loader; what came of it is in the slot. */
+static struct slot *hand_over(struct team *team, const struct fuzz_case *c, u64 index)
+{
+	struct slot *slot = &team->slots[c->loader];
+	u64 request[2] = { index, (u64)(s64)yama_scope };
+	char answer;
+
+	if (write(team->channels[c->loader], request, sizeof(request)) != sizeof(request) ||
+	    read(team->channels[c->loader], &answer, 1) != 1) {
+		found(slot, "runner", "the loader's own process was lost");
+		tell_finding(c, index, slot->finding, slot->what);
+		exit(3);
+	}
+	if (slot->check_id)
+		check_translated(c, slot);
+	if (slot->finding[0])
+		tell_finding(c, index, slot->finding, slot->what);
+	return slot;
+}
+
+#endif
