@@ -65,7 +65,8 @@ CONFIGURATIONS: tuple[Configuration, ...] = (
     ),
 )
 
-YAMA, BPF_LSM, SWITCH, RETRIEVAL = "yama", "bpf-lsm", "unprivileged-switch", "checkpoint-restore"
+YAMA, BPF_LSM, JIT = "yama", "bpf-lsm", "jit"
+SWITCH, RETRIEVAL = "unprivileged-switch", "checkpoint-restore"
 """What a guest can lack (selftests/harness/features.py raises it by these names)."""
 
 
@@ -109,6 +110,7 @@ PROFILES: tuple[Profile, ...] = (
         "interpreter",
         "programs are interpreted, the JIT is off",
         sysctls=(("net.core.bpf_jit_enable", "0"),),
+        lacks=(JIT,),
     ),
     Profile("unprivileged-0", "ordinary users load programs", sysctls=((UNPRIVILEGED, "0"),)),
     Profile(
@@ -157,7 +159,7 @@ PROFILES: tuple[Profile, ...] = (
         "a hundred thousand loads, installations, and failures of both",
         selection=("selftests/attacks/test_reference_counts.py",),
         apart="takes minutes for one question",
-        environment=(("SECCOMP_LAB_ROUNDS", "100000"),),
+        environment=(("SECCOMP_LAB_ROUNDS", "100000"), ("SECCOMP_LAB_LIMIT", "3600")),
     ),
     Profile(
         "triggers",

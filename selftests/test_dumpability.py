@@ -6,15 +6,14 @@ import errno
 import os
 import shutil
 import socket
-import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from selftests.harness import child, memory, mounts, privileges, seccomp, token
-from selftests.harness.bpf import Prog, pin, pinned, prog_load
+from selftests.harness.bpf import Prog, prog_load
+from selftests.harness.handing import ROUTES, Route, from_namespace
 from selftests.harness.memory import (
     Filtered,
     Reading,
@@ -26,7 +25,7 @@ from selftests.harness.memory import (
 )
 from selftests.harness.objects import guest_file
 from selftests.harness.privileges import SUID_DUMPABLE, UNPRIVILEGED_BPF, sysctl
-from selftests.harness.sys import address, buffer, prctl, syscall
+from selftests.harness.sys import address, buffer, prctl
 from selftests.harness.uapi import (
     CAP_BPF,
     CAP_PERFMON,
@@ -34,7 +33,6 @@ from selftests.harness.uapi import (
     CAP_SETUID,
     CAP_SYS_ADMIN,
     CAP_SYS_PTRACE,
-    NR,
     PR_GET_DUMPABLE,
     PR_SET_DUMPABLE,
     BPF_FUNC_probe_read_user,
@@ -274,71 +272,6 @@ def test_a_set_uid_binary_is_not_read_over_exec(binary: Path, suid_dumpable: int
 
 
 # Loaders in a user namespace of their own
-
-
-@dataclass(frozen=True)
-class Route:
-    """A way for a descriptor out of a namespace: what the loader and what the receiver do."""
-
-    name: str
-    give: Callable[[Prog, socket.socket, Path], None] = field(repr=False)
-    take: Callable[[int, socket.socket, Path], int] = field(repr=False)
-
-
-def _send(prog: Prog, channel: socket.socket, _: Path) -> None:
-    socket.send_fds(channel, [b"p"], [prog.fd])
-
-
-def _receive(_: int, channel: socket.socket, __: Path) -> int:
-    return socket.recv_fds(channel, 1, 1)[1][0]
-
-
-def _tell(prog: Prog, channel: socket.socket, _: Path) -> None:
-    channel.send(struct.pack("=i", prog.fd))
-    # The descriptor has to be there until it has been fetched.
-    channel.recv(1)
-
-
-def _fetch(pid: int, channel: socket.socket, _: Path) -> int:
-    (theirs,) = struct.unpack("=i", channel.recv(4))
-    pidfd = os.pidfd_open(pid)
-    fetched = syscall(NR.pidfd_getfd, pidfd, theirs, 0)
-    channel.send(b"k")
-    return fetched
-
-
-def _pin(prog: Prog, channel: socket.socket, directory: Path) -> None:
-    pin(prog, directory / "reader")
-    channel.send(b"p")
-
-
-def _get(_: int, channel: socket.socket, directory: Path) -> int:
-    channel.recv(1)
-    found = pinned(directory / "reader")
-    return os.dup(found.fd)
-
-
-ROUTES = (
-    Route("SCM_RIGHTS", _send, _receive),
-    Route("pidfd_getfd", _tell, _fetch),
-    Route("bpffs_pin", _pin, _get),
-)
-
-
-def from_namespace(route: Route, directory: Path, load: Callable[[], Prog]) -> Prog:
-    """A program from a loader who has all capabilities, but in a namespace of his own."""
-    ours, theirs = socket.socketpair()
-
-    def loader() -> None:
-        privileges.become_user()
-        privileges.enter_user_namespace()
-        route.give(load(), theirs, directory)
-
-    pid = child.start(loader)
-    theirs.close()
-    prog = Prog(route.take(pid, ours, directory))
-    assert child.reap(pid).code == 0
-    return prog
 
 
 @both_helpers

@@ -174,7 +174,10 @@ def test_a_token_loads_filters_if_the_type_was_delegated(delegated: str, expecte
             lambda: prog_load(PURE, prog_flags=token.BPF_F_TOKEN_FD, prog_token_fd=mine.fd)
         )
 
-    with child.running(lambda: token.administer(ours, progs=delegated)):
+    with (
+        privileges.sysctl(privileges.UNPRIVILEGED_BPF, 2),
+        child.running(lambda: token.administer(ours, progs=delegated)),
+    ):
         assert child.run(case) == expected
 
 
@@ -245,6 +248,7 @@ KFUNCS = ("bpf_rcu_read_lock", "bpf_get_kmem_cache", "bpf_probe_read_user_str_dy
 @pytest.mark.parametrize("name", KFUNCS)
 def test_kfuncs_are_refused_to_root(name: str) -> None:
     """Not even root calls a kernel function from a filter: EACCES, by name in the log."""
+    privileges.need_jit()
     kfunc = function_id(name)
 
     def case() -> tuple[int, str]:

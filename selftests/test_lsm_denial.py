@@ -256,6 +256,7 @@ def _map_field() -> Load:
 
 
 def _arena() -> Load:
+    privileges.need_jit()
     arena = map_create(
         uapi.BPF_MAP_TYPE_ARENA, 0, 0, 1, map_flags=uapi.BPF_F_MMAPABLE, map_extra=1 << 44
     )
@@ -263,6 +264,7 @@ def _arena() -> Load:
 
 
 def _insn_array() -> Load:
+    privileges.need_jit()
     # struct bpf_insn_array_value: offset of an instruction, and three fields for the kernel
     targets = map_create(uapi.BPF_MAP_TYPE_INSN_ARRAY, 4, 16, 1)
     targets.update(struct.pack("=IIII", 0, 0, 0, 0))
@@ -368,6 +370,7 @@ def test_each_kind_of_state_is_refused_and_named(thing: Thing) -> None:
 @pytest.mark.patch(2, 8)
 def test_kernel_functions_are_refused_denied_or_not() -> None:
     """A kfunc call is EACCES for root and for a loader without state alike, by name in the log."""
+    privileges.need_jit()
     program = [call_kfunc(kernel_btf.function_id("bpf_rcu_read_lock")), *ALLOW]
     verdicts = [child.run(lambda: loading(program))]
     with sysctl(PTRACE_SCOPE, 2):

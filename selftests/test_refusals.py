@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from selftests.harness import bpf, child, kernel_btf, objects, uapi
+from selftests.harness import bpf, child, kernel_btf, objects, privileges, uapi
 from selftests.harness.asm import R0, Insn, call, call_kfunc, exit_, mov, ret
 from selftests.harness.bpf import BpfError, Prog, prog_load
 from selftests.harness.uapi import SECCOMP_RET_ALLOW
@@ -57,6 +57,7 @@ def test_timers_are_refused(name: str, helper: int) -> None:
 
 def test_kernel_functions_are_refused() -> None:
     """A kfunc that every other program type can call gives EACCES, and the log names it."""
+    privileges.need_jit()
     kfunc = kernel_btf.function_id("bpf_rcu_read_lock")
     with pytest.raises(BpfError) as refused:
         prog_load([call_kfunc(kfunc), mov(R0, 0), exit_()])

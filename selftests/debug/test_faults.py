@@ -18,7 +18,7 @@ import pytest
 
 from selftests.harness import bpf, child, seccomp, uapi
 from selftests.harness.asm import R1, Label, Source, call_label, load, map_value, on_syscall, ret
-from selftests.harness.bpf import map_create, prog_load
+from selftests.harness.bpf import Map, map_create, prog_load
 from selftests.harness.lifetimes import eventually, maps, progs
 from selftests.harness.mounts import debugfs
 from selftests.harness.sys import errno_of, no_new_privs, ptrace
@@ -71,9 +71,8 @@ def starve(operation: Callable[[], object]) -> Tally:
     raise AssertionError(f"more than {ENOUGH} allocations")
 
 
-def stateful() -> list[Source]:
+def stateful(state: Map) -> list[Source]:
     """A filter with a map and a function of its own."""
-    state = map_create()
     return [
         *on_syscall(
             NR.getppid,
@@ -93,7 +92,8 @@ def test_loading(kind: str) -> None:
     before = progs(), maps()
 
     def case() -> Tally:
-        program = PURE if kind == "pure" else stateful()
+        state = map_create()
+        program = PURE if kind == "pure" else stateful(state)
         return starve(lambda: prog_load(program, log_level=0).close())
 
     tally = child.run(case, 80)

@@ -41,7 +41,8 @@ class Lacks(Exception):
         self.what, self.seen = what, seen
 
 
-YAMA, BPF_LSM, SWITCH, RETRIEVAL = "yama", "bpf-lsm", "unprivileged-switch", "checkpoint-restore"
+YAMA, BPF_LSM, JIT = "yama", "bpf-lsm", "jit"
+SWITCH, RETRIEVAL = "unprivileged-switch", "checkpoint-restore"
 
 
 def _program_type() -> None:

@@ -160,6 +160,11 @@ def map_code(fd: int) -> int:
     return _map(PAGE, mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_PRIVATE, fd)
 
 
+def map_file(fd: int) -> int:
+    """Address of the first page of a file, mapped to be read and not read yet."""
+    return _map(PAGE, mmap.PROT_READ, mmap.MAP_SHARED, fd)
+
+
 def _map(size: int, protection: int, flags: int, fd: int) -> int:
     place = _LIBC.mmap(None, size, protection, flags, fd, 0)
     if place in (None, ctypes.c_void_p(-1).value):

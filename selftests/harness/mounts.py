@@ -53,3 +53,8 @@ def securityfs() -> contextlib.AbstractContextManager[Path]:
 def debugfs() -> contextlib.AbstractContextManager[Path]:
     """Likewise the one debugfs. Raises OSError where the kernel has none."""
     return _mounted("debugfs", None)
+
+
+def cgroup2() -> contextlib.AbstractContextManager[Path]:
+    """Likewise the one hierarchy of control groups."""
+    return _mounted("cgroup2", None)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from selftests.harness import child, uapi
-from selftests.harness.features import SWITCH, YAMA, Lacks
+from selftests.harness.features import JIT, SWITCH, YAMA, Lacks
 from selftests.harness.sys import buffer, prctl, syscall
 
 T = TypeVar("T")
@@ -21,6 +21,7 @@ ALL_CAPS = (1 << 41) - 1
 
 UNPRIVILEGED_BPF = "kernel/unprivileged_bpf_disabled"
 PTRACE_SCOPE = "kernel/yama/ptrace_scope"
+BPF_JIT = "net/core/bpf_jit_enable"
 SUID_DUMPABLE = "fs/suid_dumpable"
 
 
@@ -38,6 +39,14 @@ def need_yama() -> None:
     """Raises Lacks without Yama."""
     if not has_yama():
         raise Lacks(YAMA, f"/proc/sys/{PTRACE_SCOPE} is not there")
+
+
+def need_jit() -> None:
+    """Raises Lacks where programs are interpreted: the verifier refuses what the JIT has to do
+    (kernel functions, arenas, arrays of instructions) before it asks whether it is allowed.
+    """
+    if get_sysctl(BPF_JIT) == 0:
+        raise Lacks(JIT, f"{BPF_JIT} is 0")
 
 
 def set_sysctl(name: str, value: int) -> None:

@@ -32,6 +32,7 @@ BPF_MAP_TYPE_PROG_ARRAY = 3
 BPF_MAP_TYPE_PERCPU_HASH = 5
 BPF_MAP_TYPE_PERCPU_ARRAY = 6
 BPF_MAP_TYPE_LRU_HASH = 9
+BPF_MAP_TYPE_HASH_OF_MAPS = 13
 BPF_MAP_TYPE_RINGBUF = 27
 BPF_MAP_TYPE_TASK_STORAGE = 29
 BPF_MAP_TYPE_ARENA = 33
@@ -50,9 +51,11 @@ BPF_PROG_TYPE_NETFILTER = 32
 # The series: after BPF_PROG_TYPE_NETFILTER.
 BPF_PROG_TYPE_SECCOMP = 33
 
+BPF_MODIFY_RETURN = 26
 BPF_LSM_MAC = 27
 BPF_F_SLEEPABLE = 1 << 4
 BPF_F_NO_PREALLOC = 1 << 0
+BPF_F_RDONLY = 1 << 3
 BPF_F_MMAPABLE = 1 << 10
 
 BPF_PSEUDO_MAP_FD = 1
@@ -125,6 +128,8 @@ PTRACE_SETOPTIONS = 0x4200
 PTRACE_GETEVENTMSG = 0x4201
 PTRACE_SEIZE = 0x4206
 PTRACE_INTERRUPT = 0x4207
+PTRACE_GET_SYSCALL_INFO = 0x420E
+PTRACE_SET_SYSCALL_INFO = 0x4212
 PTRACE_SECCOMP_GET_FILTER = 0x420C
 # The series: 0x4210 to 0x4212 were taken.
 PTRACE_SECCOMP_GET_FILTER_EXTENDED = 0x4213
@@ -163,8 +168,10 @@ class Arch:
     ptrace: int
     prctl: int
     capset: int
+    execve: int
     perf_event_open: int
     pidfd_getfd: int
+    userfaultfd: int
     always_allowed: tuple[int, ...] = ()
     """uprobe and uretprobe, which 7.3 exempts from filtering (seccomp_uprobe_exception())."""
 
@@ -180,8 +187,10 @@ _GENERIC: dict[str, Any] = {
     "ptrace": 117,
     "prctl": 167,
     "capset": 91,
+    "execve": 221,
     "perf_event_open": 241,
     "pidfd_getfd": 438,
+    "userfaultfd": 282,
 }
 
 ARCHES = {
@@ -196,8 +205,10 @@ ARCHES = {
         ptrace=101,
         prctl=157,
         capset=126,
+        execve=59,
         perf_event_open=298,
         pidfd_getfd=438,
+        userfaultfd=323,
         always_allowed=(335, 336),
     ),
     "aarch64": Arch(audit=0xC00000B7, **_GENERIC),
@@ -213,8 +224,10 @@ ARCHES = {
         ptrace=26,
         prctl=172,
         capset=185,
+        execve=11,
         perf_event_open=331,
         pidfd_getfd=438,
+        userfaultfd=355,
     ),
 }
 

@@ -1,0 +1,151 @@
+"""Attack: change what a filter's maps hold, from outside, while it runs on another CPU.
+
+test_maps.py has which programs a prog array takes. Here: under load a filter sees what was there
+before a change or what is there after it, and never anything else.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from selftests.harness import child, privileges, seccomp, uapi
+from selftests.harness.asm import (
+    R0,
+    R1,
+    R2,
+    R3,
+    R6,
+    R10,
+    Label,
+    Source,
+    alu,
+    call,
+    exit_,
+    jump_if,
+    load,
+    map_fd,
+    mov,
+    mov_reg,
+    on_syscall,
+    ret,
+    store_imm,
+)
+from selftests.harness.bpf import Map, Prog, map_create, prog_load
+from selftests.harness.sys import errno_of, no_new_privs
+from selftests.harness.uapi import NR, SECCOMP_RET_ERRNO
+
+pytestmark = pytest.mark.patch(2)
+
+CALLS = 3000
+NEITHER = errno.EDOM
+
+
+@pytest.fixture(autouse=True)
+def _state_is_allowed() -> Iterator[None]:
+    with privileges.sysctl(privileges.PTRACE_SCOPE, 1):
+        yield
+
+
+def answers(program: list[Source], change: Callable[[], object]) -> Counter[int]:
+    """What a task under the filter sees while another process changes its maps for ever."""
+    prog = prog_load(program)
+
+    def case() -> Counter[int]:
+        no_new_privs()
+        seccomp.install(prog)
+        seen: Counter[int] = Counter()
+        end = time.monotonic() + 20
+        while sum(seen.values()) < CALLS or (len(seen) < 2 and time.monotonic() < end):
+            seen[errno_of(NR.getppid)] += 1
+        return seen
+
+    def for_ever() -> None:
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        while True:
+            change()
+
+    with child.running(for_ever):
+        return child.run(case)
+
+
+def answering(number: int) -> Prog:
+    """The target of a tail call."""
+    return prog_load(ret(SECCOMP_RET_ERRNO | number))
+
+
+def test_a_prog_array_changes_under_a_running_filter() -> None:
+    """Target one, target two, or none."""
+    table = map_create(uapi.BPF_MAP_TYPE_PROG_ARRAY, value_size=4, max_entries=1)
+    targets = [answering(101), answering(102)]
+    program = on_syscall(
+        NR.getppid,
+        mov_reg(R1, R6),
+        map_fd(R2, table.fd),
+        mov(R3, 0),
+        call(uapi.BPF_FUNC_tail_call),
+        *ret(SECCOMP_RET_ERRNO | NEITHER),
+    )
+
+    def change() -> None:
+        for target in targets:
+            table.update(target.fd)
+        table.delete()
+
+    seen = answers(program, change)
+    assert set(seen) <= {101, 102, NEITHER}
+    assert len(seen) >= 2
+
+
+def looking_through(outer: Map) -> list[Source]:
+    """A filter that answers with the first value of the map in a map, or NEITHER."""
+    return on_syscall(
+        NR.getppid,
+        store_imm(4, R10, -4, 0),
+        mov_reg(R2, R10),
+        alu("add", R2, -4),
+        map_fd(R1, outer.fd),
+        call(uapi.BPF_FUNC_map_lookup_elem),
+        jump_if("eq", R0, 0, "neither"),
+        mov_reg(R1, R0),
+        mov_reg(R2, R10),
+        alu("add", R2, -4),
+        call(uapi.BPF_FUNC_map_lookup_elem),
+        jump_if("eq", R0, 0, "neither"),
+        load(4, R0, R0, 0),
+        alu("or", R0, SECCOMP_RET_ERRNO),
+        exit_(),
+        Label("neither"),
+        *ret(SECCOMP_RET_ERRNO | NEITHER),
+    )
+
+
+@pytest.mark.parametrize("keep", [True, False], ids=["two inner maps", "new inner maps"])
+def test_a_map_in_a_map_changes_under_a_running_filter(keep: bool) -> None:
+    """Inner maps are swapped, removed, and freed as soon as they are."""
+    inner = [map_create(value_size=4), map_create(value_size=4)]
+    for number, state in enumerate(inner):
+        state.update(101 + number)
+    outer = map_create(
+        uapi.BPF_MAP_TYPE_HASH_OF_MAPS, value_size=4, max_entries=2, inner_map_fd=inner[0].fd
+    )
+
+    def change() -> None:
+        for number in range(2):
+            state = inner[number]
+            if not keep:
+                state = map_create(value_size=4)
+                state.update(101 + number)
+            outer.update(state.fd)
+            if not keep:
+                state.close()
+        outer.delete()
+
+    seen = answers(looking_through(outer), change)
+    assert set(seen) <= {101, 102, NEITHER}
+    assert len(seen) >= 2

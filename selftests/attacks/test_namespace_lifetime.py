@@ -1,0 +1,155 @@
+"""Attack: take the loader's namespaces away before the program is installed, or while it runs.
+
+A program that kept a pointer to its loader's namespace without a reference would now follow it; one
+that kept a reference would keep namespaces alive that nobody can see any more.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from selftests.harness import child, mounts, privileges, seccomp, uapi
+from selftests.harness.asm import (
+    R0,
+    R1,
+    R8,
+    Source,
+    call,
+    map_value,
+    mov_reg,
+    on_syscall,
+    ret,
+    store,
+)
+from selftests.harness.bpf import Map, Prog, map_create, prog_load
+from selftests.harness.handing import ROUTES, from_namespace
+from selftests.harness.lifetimes import eventually
+from selftests.harness.memory import filtered_by, load_reader, report_map
+from selftests.harness.privileges import PTRACE_SCOPE, UNPRIVILEGED_BPF, set_sysctl, sysctl
+from selftests.harness.sys import address, buffer, no_new_privs, prctl
+from selftests.harness.uapi import NR
+
+SECRET = buffer(b"do not tell anybody more")
+MAX_NAMESPACES = "user/max_user_namespaces"
+
+
+@pytest.fixture(autouse=True)
+def _everybody_may_load() -> Iterator[None]:
+    with sysctl(PTRACE_SCOPE, 1), sysctl(UNPRIVILEGED_BPF, 0):
+        yield
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A bpffs that everybody can pin in."""
+    with mounts.bpffs(0o777) as place:
+        yield place
+
+
+@pytest.mark.patch(10)
+def test_a_program_outlives_the_namespace_of_its_loader(directory: Path) -> None:
+    """Installed when loader and namespace are gone, it reads what is dumpable and nothing else."""
+
+    def case() -> tuple[int, int]:
+        report = report_map()
+        prog = from_namespace(ROUTES[0], directory, lambda: load_reader(report), depth=3)
+        filtered = filtered_by(prog, report)
+        dumpable = filtered.read(address(SECRET)).result
+        prctl(uapi.PR_SET_DUMPABLE, 0)
+        return dumpable, filtered.read(address(SECRET)).result
+
+    assert child.run(case) == (0, -errno.EPERM)
+
+
+def ids(report: Map) -> list[Source]:
+    """A filter that asks for both kinds of ids, and reports the user's."""
+    return on_syscall(
+        NR.getppid,
+        call(uapi.BPF_FUNC_get_current_pid_tgid),
+        call(uapi.BPF_FUNC_get_current_uid_gid),
+        mov_reg(R1, R0),
+        map_value(R8, report.fd),
+        store(8, R8, 0, R1),
+        *ret(uapi.SECCOMP_RET_ALLOW),
+    )
+
+
+@pytest.mark.patch(2)
+def test_ids_are_the_running_tasks_when_the_loaders_namespaces_are_gone(directory: Path) -> None:
+    """Names are looked up in the namespaces of who makes the call."""
+
+    def case() -> int:
+        report = map_create()
+        prog = from_namespace(ROUTES[0], directory, lambda: prog_load(ids(report)), depth=2)
+        os.setresuid(4321, 4321, 4321)
+        no_new_privs()
+        seccomp.install(prog)
+        seccomp.getppid()
+        return report.lookup_int() & 0xFFFFFFFF
+
+    assert child.run(case) == 4321
+
+
+@pytest.mark.patch(2)
+def test_programs_keep_no_namespace_alive(directory: Path) -> None:
+    """Filters out of twice as many namespaces as may exist at a time, all in use: none is missed.
+
+    An open descriptor would hold its opener's namespace, as that of any file does (f_cred).
+    """
+    limit = 12
+
+    def case() -> int:
+        set_sysctl(MAX_NAMESPACES, limit)
+        report = map_create()
+        pids = []
+        for _ in range(2 * limit):
+            prog = from_namespace(ROUTES[0], directory, lambda: prog_load(ids(report)))
+            pids.append(child.start(lambda: sleep_under(prog)))  # noqa: B023 - called at once
+            assert eventually(lambda: seccomp.status("Seccomp_filters", pids[-1]) == "1")
+            prog.close()
+            # A worker frees namespaces, soon.
+            time.sleep(0.05)
+        return sum(child.reap(pid).code == 0 for pid in pids)
+
+    def sleep_under(prog: Prog) -> None:
+        no_new_privs()
+        seccomp.install(prog)
+        prog.close()
+        time.sleep(12)
+
+    with sysctl(MAX_NAMESPACES, privileges.get_sysctl(MAX_NAMESPACES)):
+        assert child.run(case) == 2 * limit
+
+
+@pytest.mark.patch(2)
+def test_a_filter_runs_on_when_its_tasks_namespaces_go(directory: Path) -> None:
+    """The last process of a pid namespace makes its last calls under a filter that asks for ids."""
+
+    def case() -> int:
+        report = map_create()
+        prog = prog_load(ids(report))
+        privileges.enter_user_namespace(inside=55)
+        privileges.unshare(privileges.CLONE_NEWPID)
+
+        def first() -> None:
+            no_new_privs()
+            seccomp.install(prog)
+            # Killed with its namespace, in the middle of calls.
+            for _ in range(3):
+                if os.fork() == 0:
+                    while True:
+                        seccomp.getppid()
+            for _ in range(100):
+                seccomp.getppid()
+
+        assert child.wait(first).code == 0
+        return report.lookup_int() & 0xFFFFFFFF
+
+    assert directory.is_dir()
+    assert child.run(case) in (0, 55)

@@ -1,0 +1,111 @@
+"""Attack: end threads, or the whole process, while TSYNC walks over them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+
+import pytest
+
+from selftests.harness import child, seccomp, uapi
+from selftests.harness.asm import on_syscall, ret
+from selftests.harness.bpf import prog_load
+from selftests.harness.lifetimes import eventually, progs
+from selftests.harness.sys import errno_of, no_new_privs
+from selftests.harness.uapi import NR
+
+pytestmark = pytest.mark.patch(2)
+
+DENY = on_syscall(NR.getppid, *ret(uapi.SECCOMP_RET_ERRNO | errno.EDOM))
+TSYNC = uapi.SECCOMP_FILTER_FLAG_TSYNC
+ROUNDS = 40
+
+
+def test_threads_come_and_go_during_tsync() -> None:
+    """Each of many calls reaches all threads there are; a thread born meanwhile has the filter."""
+    before = progs()
+
+    def case() -> tuple[set[int], set[int], str]:
+        stop = threading.Event()
+        unfiltered_after = threading.Event()
+        seen: set[int] = set()
+
+        def mayfly() -> None:
+            if unfiltered_after.is_set():
+                seen.add(errno_of(NR.getppid))
+
+        def breed() -> None:
+            while not stop.is_set():
+                young = [threading.Thread(target=mayfly) for _ in range(3)]
+                for thread in young:
+                    thread.start()
+                for thread in young:
+                    thread.join()
+
+        breeders = [threading.Thread(target=breed) for _ in range(2)]
+        for thread in breeders:
+            thread.start()
+        no_new_privs()
+        prog = prog_load(DENY, log_level=0)
+        results = set()
+        for _ in range(ROUNDS):
+            results.add(seccomp.install(prog, TSYNC))
+            unfiltered_after.set()
+        time.sleep(0.1)
+        stop.set()
+        for thread in breeders:
+            thread.join(20)
+        return results, seen, seccomp.status("Seccomp_filters")
+
+    assert child.run(case, 80) == ({0}, {errno.EDOM}, str(ROUNDS))
+    assert eventually(lambda: progs() <= before)
+
+
+def test_a_thread_executes_a_program_during_tsync() -> None:
+    """exec ends all other threads, the one in TSYNC as well: nothing hangs, nothing is left."""
+    before = progs()
+
+    def case(delay: float) -> None:
+        no_new_privs()
+        prog = prog_load(DENY, log_level=0)
+
+        def execute() -> None:
+            time.sleep(delay)
+            os.execv("/bin/true", ["true"])
+
+        threading.Thread(target=execute).start()
+        for _ in range(3000):
+            seccomp.install(prog, TSYNC)
+        time.sleep(20)
+
+    for round_ in range(12):
+        assert child.wait(lambda: case(0.002 * round_)).code == 0  # noqa: B023 - called at once
+    assert eventually(lambda: progs() <= before)
+
+
+def test_two_threads_synchronise_at_once() -> None:
+    """Of two that race each either wins, or is told of the other, and all end up with one tree."""
+
+    def case() -> tuple[bool, set[str]]:
+        no_new_privs()
+        progs_ = [prog_load(DENY, log_level=0) for _ in range(2)]
+        gate = threading.Barrier(2)
+        results: list[int] = []
+
+        def body(number: int) -> None:
+            gate.wait(20)
+            for _ in range(20):
+                results.append(seccomp.install(progs_[number], TSYNC))
+            gate.wait(20)
+
+        threads = [threading.Thread(target=body, args=(number,)) for number in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        return len(results) == 40 and set(results) == {0}, {seccomp.status("Seccomp_filters")}
+
+    # TSYNC gives every thread the caller's filters, so nobody diverges.
+    assert child.run(case) == (True, {"40"})
