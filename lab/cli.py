@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "build": "lab.commands_guest:build",
     "boot": "lab.commands_guest:boot",
     "test": "lab.commands_guest:test",
+    "kselftest": "lab.commands_kselftest:kselftest",
     "splat-gate": "lab.commands_guest:splat_gate",
     "fuzz": "lab.commands_fuzz:fuzz",
     "report": "lab.commands_guest:report_command",

@@ -100,7 +100,7 @@ def ensure_guest(request: GuestRequest, ui: Ui) -> GuestArtifacts:
     finished = request.build_dir / "guest" / key[:16]
     if not finished.is_dir():
         ui.say(f"building the guest's libbpf and filters from {request.tree.path.name}")
-        include = _headers(request)
+        include = headers(request)
         libbpf = _libbpf(request)
         _publish(finished, lambda work: _compile(request, clang, samples, include, libbpf, work))
         _forget_old(finished)
@@ -140,7 +140,7 @@ def _stamped(stamp: Path, key: str) -> bool:
         return False
 
 
-def _headers(request: GuestRequest) -> Path:
+def headers(request: GuestRequest) -> Path:
     """The UAPI headers of the tree, sanitized by its own ``make headers``."""
     include = request.build_dir / "usr" / "include"
     stamp = request.build_dir / RECORDS / "headers"

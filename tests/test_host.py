@@ -43,7 +43,9 @@ class FakeHost:
     """A host that has these commands, headers and packages on offer."""
 
     commands: dict[str, str] = field(default_factory=lambda: dict(VERSIONS))
-    headers: set[str] = field(default_factory=lambda: {"gelf.h", "zlib.h", "openssl/ssl.h"})
+    headers: set[str] = field(
+        default_factory=lambda: {"gelf.h", "zlib.h", "openssl/ssl.h", "sys/capability.h"}
+    )
     os: OsRelease = DEBIAN
     llvm: tuple[int, ...] = (19, 16, 15, 14)
 

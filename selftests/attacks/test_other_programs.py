@@ -11,7 +11,7 @@ import struct
 
 import pytest
 
-from selftests.harness import child, seccomp, uapi
+from selftests.harness import child, privileges, seccomp, uapi
 from selftests.harness.asm import ret
 from selftests.harness.bpf import Prog, prog_load, raw_tracepoint_open
 from selftests.harness.objects import BpfObject
@@ -44,6 +44,7 @@ def watcher(target: Prog) -> BpfObject:
 @pytest.mark.parametrize("first", ["installed", "watched"])
 def test_whoever_watches_a_filter_does_not_change_its_answer(first: str) -> None:
     """Programs on entry and exit see each run, whichever came first; the answers stay."""
+    privileges.need_jit()
 
     def case() -> tuple[list[int], bool, list[int]]:
         target = filter_with_types()

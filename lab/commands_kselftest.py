@@ -1,0 +1,43 @@
+"""``lab kselftest``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lab.arches import find_arch
+from lab.kselftest.run import run_kselftest
+from lab.kselftest.suites import find_suites
+from lab.options import (
+    CONTEXT_SETTINGS,
+    Session,
+    base_option,
+    common,
+    newer_option,
+    patches_option,
+)
+from lab.pipeline import Plan
+from lab.profiles import find_profile
+
+
+@click.command(context_settings=CONTEXT_SETTINGS)
+@click.argument("names", nargs=-1, metavar="[SUITE]...")
+@base_option
+@newer_option
+@patches_option
+@common
+def kselftest(
+    session: Session, base: str, newer: bool, patches: Path, names: tuple[str, ...]
+) -> int:
+    """Run the patched tree's own selftests on base and series, and compare them test by test.
+
+    A result on the series that is worse than on the base fails. What the compiler at hand cannot
+    build is named.
+    """
+    suites = find_suites(names)
+    plan = Plan(base, newer, patches, False, find_profile("default"), find_arch("x86_64"))
+    command = ["scripts/lab", "kselftest", *plan.options(), *names]
+    for option in ("--profile", "default"):
+        command.remove(option)
+    return run_kselftest(session, plan, suites, command)

@@ -1,0 +1,1 @@
+"""The kernel's own selftests as a gate: built from the patched tree, run on base and series."""

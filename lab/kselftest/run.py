@@ -1,0 +1,273 @@
+"""Runs built suites in a guest, one program after another, and compares two kernels."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from lab import journal, ktap, manifest, report, rundir, splats
+from lab.boot import CONSOLE_LOG, EXITED, STDOUT_LOG, Listeners, run_guest
+from lab.cache import atomic_write
+from lab.errors import ExitCode, LabError
+from lab.guest_script import GuestCommand
+from lab.journal import Journal, Test
+from lab.kselftest.build import Program, build_suites
+from lab.kselftest.compare import Difference, compare, is_bad, table
+from lab.kselftest.suites import Suite
+from lab.options import Session
+from lab.pipeline import (
+    Kernel,
+    Plan,
+    bring_kernel,
+    choose_accelerator,
+    early_manifest,
+    guest_limits,
+    guest_request,
+    held,
+)
+from lab.userspace import GuestRequest
+from lab.verdict import Verdict
+
+KIND = "kselftest"
+TABLE = "kselftest.txt"
+BEGIN, END = "# lab: begin ", "# lab: end "
+SKIP_STATUS, TIMEOUT_STATUS = 4, 124
+"""KSFT_SKIP (tools/testing/selftests/kselftest.h), and what timeout(1) makes of a hang."""
+
+ATTEMPTS = 2
+"""How often a program is run again before a result that is worse counts."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One kernel's results: its run directory, results by id, and the run's exit code."""
+
+    plan: Plan
+    run: Path
+    tests: dict[str, Test]
+    code: int
+
+
+def run_kselftest(session: Session, plan: Plan, suites: Sequence[Suite], command: list[str]) -> int:
+    """Both kernels, the suites of the patched tree; FAILED if the series is worse anywhere.
+
+    Raises LabError if a stage fails.
+    """
+    kernel = bring_kernel(session, plan)
+    request = GuestRequest(
+        kernel.configured.source.tree,
+        plan.arch,
+        kernel.configured.build_dir,
+        kernel.configured.toolchain,
+        session.cache,
+    )
+    with held(session, plan, kernel.configured.source):
+        programs = build_suites(kernel, request, suites, session.ui)
+    for program in programs:
+        if program.path is None:
+            session.ui.warn(f"not built: {program.id}: {program.problem}")
+    control = replace(plan, control=True)
+    base = run_side(session, control, bring_kernel(session, control), programs, command)
+    series = run_side(session, plan, kernel, programs, command)
+    for side in (base, series):
+        if side.code not in (ExitCode.PASSED, ExitCode.FAILED):
+            session.ui.out(f"{side.plan.kind}: exit code {side.code}, see {side.run}")
+            return side.code
+    series, unstable = again(session, plan, kernel, programs, command, base, series)
+    differences = compare(base.tests, series.tests)
+    lines = table(base.tests, series.tests, differences)
+    lines += [f"differs from run to run: {name}" for name in unstable]
+    lines += [
+        f"not run: {program.id}: {program.problem}" for program in programs if program.problem
+    ]
+    lines += [
+        f"not run: {suite.name}/{name}: {why}" for suite in suites for name, why in suite.leave_out
+    ]
+    return _conclude(session, series, lines, differences)
+
+
+def _conclude(
+    session: Session, series: Side, lines: list[str], differences: Sequence[Difference]
+) -> int:
+    bad = [row for row in differences if is_bad(row)]
+    atomic_write(series.run / TABLE, "\n".join(lines) + "\n")
+    for line in lines:
+        session.ui.out(line)
+    word = f"worse than the base in {len(bad)}" if bad else "the same as the base or better"
+    session.ui.out(f"{series.run.name}: {len(series.tests)} results, {word}")
+    session.ui.out(f"  directory: {series.run}")
+    return ExitCode.FAILED if bad else ExitCode.PASSED
+
+
+def again(
+    session: Session,
+    plan: Plan,
+    kernel: Kernel,
+    programs: Sequence[Program],
+    command: list[str],
+    base: Side,
+    series: Side,
+) -> tuple[Side, list[str]]:
+    """Run programs with worse results again: what passes then differs from run to run, and is told
+    as that. The series' side as it counts, and those names.
+    """
+    unstable: list[str] = []
+    for _ in range(ATTEMPTS):
+        worse = [row.id for row in compare(base.tests, series.tests) if is_bad(row)]
+        chosen = [program for program in programs if any(_is_of(program, name) for name in worse)]
+        if not chosen:
+            break
+        session.ui.say(f"again, since something is worse: {', '.join(p.id for p in chosen)}")
+        retry = run_side(session, plan, kernel, chosen, command)
+        if retry.code not in (ExitCode.PASSED, ExitCode.FAILED):
+            break
+        mended = [row.id for row in compare(base.tests, {**series.tests, **retry.tests})]
+        unstable += [name for name in worse if name in retry.tests and name not in mended]
+        fixed = {name: retry.tests[name] for name in worse if name in retry.tests}
+        series = replace(series, tests={**series.tests, **fixed})
+    return series, unstable
+
+
+def _is_of(program: Program, name: str) -> bool:
+    return name == program.id or name.startswith(f"{program.id}/")
+
+
+def script(programs: Sequence[Program]) -> str:
+    """A shell script that runs them, each between marks, in a directory of its own."""
+    lines = ["cd $(mktemp -d) || exit 1"]
+    for program in programs:
+        if program.path is None:
+            continue
+        name = shlex.quote(program.id)
+        lines += [
+            f"echo seccomp-lab: start {name} > /dev/kmsg",
+            f"echo '{BEGIN}'{name}",
+            f"timeout -k 5 {program.suite.limit} {shlex.quote(str(program.path))} 2>&1",
+            f"status=$?; echo; echo '{END}'{name} $status",
+        ]
+    return "\n".join(lines)
+
+
+def run_side(
+    session: Session,
+    plan: Plan,
+    kernel: Kernel,
+    programs: Sequence[Program],
+    command: list[str],
+) -> Side:
+    """One guest; its run directory has the results as tests."""
+    run = rundir.create(session.cache, f"{KIND}-{plan.kind}")
+    record = Journal(run.path)
+    view = journal.View()
+
+    def write(event: str, **fields: object) -> None:
+        view.add(record.write(event, **fields))
+
+    try:
+        with session.cache.lock_entry(run.path, "testing", session.ui.say):
+            accelerator = choose_accelerator(session, plan.arch)
+            limits = guest_limits(plan, accelerator, {})
+            manifest.write(
+                run.path,
+                **early_manifest(session, plan, run.id, command),
+                **kernel.configured.source.describe(),
+                accelerator=asdict(accelerator),
+                limits=limits.as_dict(),
+            )
+            write("run", id=run.id, kind=plan.kind, command=command)
+            session.ui.say(f"{plan.kind}: {len(programs)} programs")
+            with session.ui.progress(f"{KIND} {plan.kind}", None, "results") as progress:
+                seen = _Counter(lambda: progress.advance())
+                guest = guest_request(plan, kernel, accelerator, run.path, limits)
+                end = run_guest(
+                    guest,
+                    GuestCommand(("sh", "-c", script(programs)), Path("/"), {}),
+                    Listeners(stdout=seen.feed),
+                )
+            write("guest", **asdict(end))
+            text = (run.path / STDOUT_LOG).read_text(encoding="utf-8", errors="backslashreplace")
+            for name, outcome, message in results(programs, text):
+                write("result", id=name, outcome=outcome, message=message, seconds=0.0)
+            verdict = _verdict(run.path, view, write)
+            write(
+                "verdict",
+                code=int(verdict.code),
+                headline=verdict.headline,
+                reasons=list(verdict.reasons),
+            )
+    finally:
+        record.close()
+    report.write_all(report.Run.load(run.path))
+    return Side(plan, run.path, view.tests, int(verdict.code))
+
+
+class _Counter:
+    """Counts results as they come."""
+
+    def __init__(self, advance: Callable[[], None]) -> None:
+        self._advance = advance
+        self._rest = b""
+
+    def feed(self, data: bytes) -> None:
+        """Take in a piece of output."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            if line.lstrip().startswith((b"ok ", b"not ok ")):
+                self._advance()
+
+
+def results(programs: Sequence[Program], text: str) -> Iterator[tuple[str, str, str]]:
+    """Id, outcome and message of everything that was run, and of what was lost on the way."""
+    for program in programs:
+        if program.path is None:
+            yield program.id, journal.SKIPPED, f"not built: {program.problem}"
+            continue
+        _, begun, rest = text.partition(f"{BEGIN}{program.id}\n")
+        output, ended, tail = rest.partition(f"{END}{program.id} ")
+        if not begun:
+            yield program.id, journal.FAILED, "it was not started"
+            continue
+        status = int(tail.split("\n", 1)[0] or -1) if ended else None
+        found = ktap.parse(output.splitlines())
+        for result in found.results:
+            yield f"{program.id}/{result.name}", result.outcome, result.message
+        yield program.id, *_whole(found, status)
+
+
+def _whole(found: ktap.Report, status: int | None) -> tuple[str, str]:
+    """The program's own result: for one that speaks no KTAP, all there is."""
+    if status is None:
+        return journal.FAILED, f"it did not end; in flight: {found.running or 'unknown'}"
+    if status == TIMEOUT_STATUS:
+        return journal.FAILED, f"it took too long; in flight: {found.running or 'unknown'}"
+    if found.missing:
+        return journal.FAILED, f"{found.missing} of {found.planned} results are missing"
+    if found.results:
+        # The single results say more than the status, which is theirs summed up.
+        return journal.PASSED, ""
+    outcome = {0: journal.PASSED, SKIP_STATUS: journal.SKIPPED}.get(status, journal.FAILED)
+    return outcome, "" if outcome == journal.PASSED else f"exit status {status}"
+
+
+def _verdict(directory: Path, view: journal.View, write: Callable[..., None]) -> Verdict:
+    try:
+        found = splats.scan_file(directory / CONSOLE_LOG, splats.load_allowlist())
+    except LabError as error:
+        return Verdict(ExitCode.INFRA, "infrastructure: no scan of the console", (error.message,))
+    for splat in found:
+        write("splat", **asdict(splat))
+    spoken = [splat for splat in found if splat.allowed is None]
+    if spoken:
+        reasons = tuple(f"{splat.kind}: {splat.headline} ({splat.test})" for splat in spoken)
+        return Verdict(ExitCode.KERNEL, f"the kernel spoke: {spoken[0].headline}", reasons)
+    if view.guest.get("outcome") != EXITED:
+        detail = str(view.guest.get("detail"))
+        return Verdict(ExitCode.INFRA, "infrastructure: the guest was lost", (detail,))
+    if not view.ran():
+        return Verdict(ExitCode.FAILED, "failed: no test ran")
+    counts = ", ".join(f"{count} {state}" for state, count in view.counts().items())
+    if view.of_state(journal.FAILED):
+        return Verdict(ExitCode.FAILED, f"failed: {counts}")
+    return Verdict(ExitCode.PASSED, f"passed: {counts}")
