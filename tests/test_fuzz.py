@@ -297,13 +297,14 @@ class World:
     def _kernel(self, session: Session, plan: Plan, done: Stage) -> Kernel:  # noqa: ARG002
         build = BuildResult(Path("/v"), Path("/b"), (), 1, 1.0, "7.3.4", True, Path("/l"))
         configured: Configured = None  # type: ignore[assignment]
-        return Kernel(configured, build, GuestArtifacts(Path("/g"), "key", ()))
+        files = self.cache.root / "files"
+        files.mkdir()
+        (files / "fuzz").write_text("the guest's program")
+        return Kernel(configured, build, GuestArtifacts(files, "key", ()))
 
     def _launch(self, request: boot.GuestRequest, **_: Any) -> list[str]:
         script = (request.run_dir / "share" / "guest.sh").read_text()
-        self.commands.append(
-            next(line for line in script.splitlines() if "/g/fuzz" in line).split()
-        )
+        self.commands.append(next(line for line in script.splitlines() if "/fuzz " in line).split())
         return launcher(request.run_dir, self.runs.pop(0))
 
     def run(self, **options: Any) -> int:

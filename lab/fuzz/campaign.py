@@ -7,6 +7,7 @@ tests, so that `lab report`, KTAP and JUnit say the same as for tests.
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +19,7 @@ from lab.boot import INTERRUPTED
 from lab.deadline import Limits
 from lab.errors import ExitCode, LabError, UsageError
 from lab.fuzz.case import SAVED, SavedCase
-from lab.fuzz.guest import Bench, Event, Told, run_in_guest
+from lab.fuzz.guest import PROGRAM, Bench, Event, Told, run_in_guest
 from lab.fuzz.locate import LOST, SPLAT, Finding, GuestOracle, findings_of, locate
 from lab.fuzz.minimise import minimise
 from lab.fuzz.outcomes import Outcomes
@@ -219,7 +220,11 @@ class _Campaign:
         overrides = {**total, **(self._options.limits or {})}
         limits = guest_limits(self._plan, accelerator, overrides)
         manifest.write(self._directory, accelerator=asdict(accelerator), limits=limits.as_dict())
-        return Bench(self._session, self._plan, kernel, accelerator, limits, self._options.sabotage)
+        program = self._directory / PROGRAM
+        shutil.copy2(kernel.artifacts.directory / PROGRAM, program)
+        return Bench(
+            self._session, self._plan, kernel, accelerator, limits, program, self._options.sabotage
+        )
 
     def _fuzz(self, bench: Bench) -> Told:
         options = self._options

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,11 @@ CASES = "cases.txt"
 PATIENCE_SECONDS = 30
 """For a child's few system calls, emulated on a busy machine, with the default configuration."""
 
+MEMORY = 3072
+"""MiB at least. A loop that acquires a reference each time round costs the verifier most of a GiB
+before it gives up, and there are two loaders at a time.
+"""
+
 Event = dict[str, Any]
 
 
@@ -39,13 +44,16 @@ def parse_event(line: str) -> Event | None:
 
 @dataclass(frozen=True)
 class Bench:
-    """What guests of a run have in common. ``limits`` are for each of them."""
+    """What guests of a run have in common. ``limits`` are for each of them. ``program`` is the
+    run's own copy: other runs may throw away the set of files that it comes from.
+    """
 
     session: Session
     plan: Plan
     kernel: Kernel
     accelerator: Accelerator
     limits: Limits
+    program: Path
     sabotage: bool = False
 
     @property
@@ -55,7 +63,7 @@ class Bench:
 
     def argv(self, *words: object) -> tuple[str, ...]:
         """A command for the guest."""
-        argv = [str(self.kernel.artifacts.directory / PROGRAM), *map(str, words)]
+        argv = [str(self.program), *map(str, words)]
         argv += ["--events", f"{GUEST_SHARE}/{EVENTS}", "--patience", str(self.patience)]
         argv += ["--sabotage"] if self.sabotage else []
         return tuple(argv)
@@ -113,6 +121,7 @@ def run_in_guest(
             listen(row)
 
     request = guest_request(bench.plan, bench.kernel, bench.accelerator, directory, bench.limits)
+    request = replace(request, memory=max(MEMORY, request.memory))
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
     command = GuestCommand(
         tuple(argv), PROJECT_ROOT, environment, sysctls=bench.plan.profile.sysctls

@@ -133,6 +133,8 @@ class GuestOracle:
     def __call__(self, cases: Sequence[Case]) -> list[int]:
         self.guests += 1
         told = run_cases(self._bench, self._directory / f"{self.guests:03}", cases)
+        if told.lost and self._finding.kind not in (SPLAT, LOST):
+            self._bench.session.ui.warn(f"while a case was made small: {told.lost}")
         for row in told.of("case"):
             self.translated[cases[int(row["number"])].text()] = list(row["insn"])
         return shown_by(told, self._finding)

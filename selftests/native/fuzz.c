@@ -16,6 +16,8 @@
 #define _GNU_SOURCE
 #include "fuzz/run.h"
 
+#include <dirent.h>
+
 static int workers = 2;
 static bool each, until_finding;
 
@@ -67,15 +69,78 @@ static void hire(void)
 	}
 }
 
+/* Now and then a word, so that a long block is not taken for a lost guest. */
+static void tell_life(void)
+{
+	static u64 told;
+
+	if (milliseconds() - told < 20000)
+		return;
+	told = milliseconds();
+	begin_event("alive");
+	add(&text, ",\"next\":%lu", shared->next);
+	end_event();
+}
+
+static void tell_file(const char *pid, const char *name)
+{
+	char path[64], content[2048];
+	int fd;
+	ssize_t size;
+
+	snprintf(path, sizeof(path), "/proc/%.16s/%s", pid, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	size = fd < 0 ? -1 : read(fd, content, sizeof(content) - 1);
+	if (fd >= 0)
+		close(fd);
+	content[size < 0 ? 0 : size] = 0;
+	fprintf(stderr, "%s %s: %s\n", pid, name, content);
+}
+
+/* Where every process of this program is, for whoever looks into a run that got stuck. */
+static void tell_processes(void)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+
+	while (proc && (entry = readdir(proc))) {
+		char name[32] = "";
+		char path[64];
+		int fd;
+
+		snprintf(path, sizeof(path), "/proc/%.16s/comm", entry->d_name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		if (read(fd, name, sizeof(name) - 1) > 0 && !strncmp(name, "fuzz", 4)) {
+			tell_file(entry->d_name, "stat");
+			tell_file(entry->d_name, "wchan");
+			tell_file(entry->d_name, "syscall");
+			tell_file(entry->d_name, "stack");
+		}
+		close(fd);
+	}
+}
+
 /* Wait for a worker's word; meanwhile change Yama's mind, if that is what the block is about. */
 static void await(int done, int scope)
 {
 	struct pollfd fd = { done, POLLIN, 0 };
+	/* A verifier that is busy with memory of its own takes long, too. */
+	u64 end = milliseconds() + 10000ULL * patience;
 	char answer;
 
-	while (scope == SCOPE_FLIP && !poll(&fd, 1, 0)) {
-		set_scope(yama_scope == 1 ? 2 : 1);
-		usleep(200);
+	while (!poll(&fd, 1, scope == SCOPE_FLIP ? 0 : 1000)) {
+		if (scope == SCOPE_FLIP) {
+			set_scope(yama_scope == 1 ? 2 : 1);
+			usleep(200);
+		}
+		if (milliseconds() > end) {
+			fprintf(stderr, "fuzz: stuck in the block at %lu\n", shared->end);
+			tell_processes();
+			exit(3);
+		}
+		tell_life();
 	}
 	if (read(done, &answer, 1) != 1) {
 		fprintf(stderr, "fuzz: a worker was lost\n");
@@ -172,6 +237,7 @@ static bool run_given(u32 number)
 {
 	struct team team;
 	struct slot *slot;
+	bool finding;
 
 	if (given->kind == DIFFERENTIAL && !given->n_insns)
 		translate(given);
@@ -183,12 +249,13 @@ static bool run_given(u32 number)
 	start_team(&team);
 	slot = hand_over(&team, given, number);
 	tell_case(number, given, slot);
+	finding = slot->finding[0];
 	for (int loader = 0; loader < LOADERS; loader++)
 		close(team.channels[loader]);
 	while (wait(NULL) > 0)
 		;
 	munmap(team.slots, LOADERS * sizeof(struct slot));
-	return slot->finding[0];
+	return finding;
 }
 
 static int run_cases(const char *path)
