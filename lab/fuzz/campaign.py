@@ -323,7 +323,11 @@ class _Campaign:
             "what": finding.what,
             "kernel": self._kernel_release(),
         }
-        SavedCase(finding.what, finding.case, {"finding": ""}, origin).write(path)
+        case = finding.case
+        if self._options.sabotage and case.differential:
+            # What was translated wrongly on purpose is not what the suite has to run.
+            case = case.with_(insn=[])
+        SavedCase(finding.what, case, {"finding": ""}, origin).write(path)
         self._write("saved", path=str(path))
         self._ui.say(f"to keep it for the suite: cp {path} {SAVED.relative_to(PROJECT_ROOT)}/")
 
