@@ -89,9 +89,10 @@ def _retrieval() -> None:
             os.kill(pid, signal.SIGKILL)
             return code
 
+    if not Path("/proc/sys/kernel/ns_last_pid").exists():
+        # Of a kernel without CHECKPOINT_RESTORE one cannot tell whether it has the request.
+        raise Lacks(RETRIEVAL, "GET_FILTER and its sister need CONFIG_CHECKPOINT_RESTORE")
     if child.run(trace) == errno.EIO:
-        if not Path("/proc/sys/kernel/ns_last_pid").exists():
-            raise Lacks(RETRIEVAL, "neither GET_FILTER nor its sister is there")
         raise Absent("ptrace request 0x4213 gives EIO")
 
 
