@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,10 @@ HEADER_SOURCES = ("include/uapi", "arch/*/include/uapi", "scripts/", "usr/includ
 LIBBPF_SOURCES = ("tools/lib", "tools/include", "tools/build", "tools/scripts", "include/uapi")
 
 KEPT_SETS = 3
-"""Finished sets that stay: guests may run on the older ones."""
+"""Finished sets that stay whatever their age."""
+
+IN_USE_SECONDS = 24 * 3600.0
+"""A guest may still run on a set that was taken less long ago: a fuzz run takes hours."""
 
 BPF_FLAGS = ("-target", "bpf", "-g", "-O2", "-Wall", "-nostdinc")
 
@@ -231,9 +235,11 @@ def _publish(finished: Path, fill: Callable[[Path], None]) -> None:
 
 
 def _forget_old(finished: Path) -> None:
-    """Remove sets beyond the last few, and what a killed run left half made."""
+    """Remove sets beyond the last few that nobody runs on, and what a killed run left half made."""
+    recent = time.time() - IN_USE_SECONDS
     others = [path for path in finished.parent.iterdir() if path != finished]
     half = [path for path in others if path.name.startswith(".")]
     whole = sorted(set(others) - set(half), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in (*half, *whole[KEPT_SETS - 1 :]):
+    unused = [path for path in whole[KEPT_SETS - 1 :] if path.stat().st_mtime < recent]
+    for path in (*half, *unused):
         shutil.rmtree(path, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -109,13 +110,29 @@ def test_a_filter_that_does_not_compile_leaves_nothing(
     assert list((workshop.build_dir / "guest").iterdir()) == []
 
 
-def test_old_sets_are_forgotten(workshop: Workshop, guest: Callable[[], GuestArtifacts]) -> None:
+def make_sets(
+    workshop: Workshop, guest: Callable[[], GuestArtifacts], seconds_ago: float
+) -> tuple[list[Path], Path]:
+    """Some sets, each made that long ago but the last; what is left, and the last."""
     for number in range(userspace.KEPT_SETS + 2):
         (workshop.root / "bpf/one.bpf.c").write_text(f"{number}\n")
-        last = guest()
-    left = list((workshop.build_dir / "guest").iterdir())
+        last = guest().directory
+        then = last.stat().st_mtime - seconds_ago
+        os.utime(last, (then, then))
+    return list((workshop.build_dir / "guest").iterdir()), last
+
+
+def test_old_sets_are_forgotten(workshop: Workshop, guest: Callable[[], GuestArtifacts]) -> None:
+    left, last = make_sets(workshop, guest, 2 * userspace.IN_USE_SECONDS)
     assert len(left) == userspace.KEPT_SETS
-    assert last.directory in left
+    assert last in left
+
+
+def test_a_set_that_a_guest_may_run_on_stays(
+    workshop: Workshop, guest: Callable[[], GuestArtifacts]
+) -> None:
+    left, _ = make_sets(workshop, guest, 60)
+    assert len(left) == userspace.KEPT_SETS + 2
 
 
 def test_ccache_takes_the_compilers_place_in_path_only(
