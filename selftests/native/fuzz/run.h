@@ -31,6 +31,23 @@ struct slot {
 static struct fuzz_case *given;
 static u64 seed;
 
+/* Set when a load took too long. */
+static volatile sig_atomic_t gave_up, loading;
+
+static u32 load_seconds(void)
+{
+	return patience < 9 ? 3 : patience / 3;
+}
+
+static void on_alarm(int number)
+{
+	(void)number;
+	gave_up = 1;
+	/* Once more, should the first have come before the system call did. */
+	if (loading)
+		alarm(1);
+}
+
 /* --- loading ---------------------------------------------------------------------------- */
 
 static int load(const struct fuzz_case *c, char *log)
@@ -49,9 +66,21 @@ static int load(const struct fuzz_case *c, char *log)
 		.expected_attach_type = c->attach_type,
 	};
 
+	int fd, code;
+
 	link_case(c, linked);
 	log[0] = 0;
-	return bpf(BPF_PROG_LOAD, &attr, sizeof(attr));
+	/* There are programs of fifty instructions on which the verifier spends many minutes: states
+	 * that it keeps, and compares with. It gives up when a signal is pending, with EAGAIN. */
+	gave_up = 0;
+	loading = 1;
+	alarm(load_seconds());
+	fd = bpf(BPF_PROG_LOAD, &attr, sizeof(attr));
+	code = errno;
+	loading = 0;
+	alarm(0);
+	errno = code;
+	return fd;
 }
 
 /*
@@ -128,6 +157,8 @@ static void check_load(const struct fuzz_case *c, int code, struct slot *slot)
 	bool denied = c->scope != SCOPE_FLIP && denied_state(c->loader, c->scope);
 
 	if (code) {
+		if (code == EAGAIN && gave_up)
+			return;
 		if (!is_expected_error(code))
 			found(slot, "errno", "refused with %s: %s", error_name(code), slot->reason);
 		if (c->kind == DIFFERENTIAL && !unprivileged_disabled && code != ENOMEM)
@@ -234,6 +265,8 @@ static void run_case(const struct fuzz_case *c, u64 index, struct slot *slot, in
 	*program = load(c, log);
 	slot->load_error = *program < 0 ? errno : 0;
 	find_reason(log, slot->reason, sizeof(slot->reason));
+	if (slot->load_error == EAGAIN && gave_up)
+		strcpy(slot->reason, "verifier interrupted, it took too long");
 	count_outcome(slot->load_error, slot->reason, index);
 	atomic_fetch_add(&shared->loaded, 1);
 	check_load(c, slot->load_error, slot);
@@ -253,6 +286,9 @@ static void runner(enum loader loader, int channel, struct slot *slot)
 	int program = -1;
 	u64 request[2];	/* index; Yama's scope, as the main process has set it */
 
+	struct sigaction action = { .sa_handler = on_alarm, .sa_flags = SA_RESTART };
+
+	sigaction(SIGALRM, &action, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	if (!become(loader)) {
