@@ -2,8 +2,9 @@
 
 Environment: ``SECCOMP_LAB_KERNEL`` is ``series`` (default) or ``base``; ``SECCOMP_LAB_EVENTS``
 names a file that gets one JSON object per line; ``SECCOMP_LAB_GUEST`` is what the lab built for
-the guest; ``SECCOMP_LAB_LACKS`` names, with commas, what this guest may lack; ``SECCOMP_LAB_LIMIT``
-is the time for one test, in seconds.
+the guest; ``SECCOMP_LAB_LACKS`` names, with commas, what this guest may lack;
+``SECCOMP_LAB_SLOWNESS`` is how many times longer than with the default kernel things may take;
+``SECCOMP_LAB_LIMIT`` is the time for one test, in seconds, else 90 times that.
 
 On the series a missing feature fails a test. On the base it is what the test is expected to report:
 such a test counts as *absent*, shown as skipped by pytest, and one that passes is a fault. Where
@@ -27,13 +28,13 @@ from typing import Any, NoReturn
 
 import pytest
 
-from selftests.harness import features, objects
+from selftests.harness import child, features, objects
 from selftests.harness.features import Absent, Lacks
 
 SERIES, BASE, OFF = "series", "base", "off"
 KERNEL = os.environ.get("SECCOMP_LAB_KERNEL", SERIES)
 LACKS = frozenset(filter(None, os.environ.get("SECCOMP_LAB_LACKS", "").split(",")))
-LIMIT = int(os.environ.get("SECCOMP_LAB_LIMIT", "90"))
+LIMIT = round(float(os.environ.get("SECCOMP_LAB_LIMIT", 90 * child.SLOWNESS)))
 """Seconds for one test, under emulation on a busy machine."""
 
 collect_ignore = ["off", "debug", "triggers"]

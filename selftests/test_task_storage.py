@@ -292,11 +292,10 @@ def test_null_means_no_task_to_programs_that_can_be_run_alone(prog: str) -> None
 
 def test_null_means_no_task_to_lsm_programs() -> None:
     """NULL still gives LSM programs no storage, and EINVAL for a delete."""
-
     lsm.need()
 
     def case() -> int:
-        obj = load_object("task_storage_elsewhere")
+        obj = BpfObject("task_storage_elsewhere").want("null_in_lsm").load()
         obj.map(".bss").update(os.getpid())
         with contextlib.closing(raw_tracepoint_open(obj.prog("null_in_lsm"))):
             os.setpriority(os.PRIO_PROCESS, 0, 1)

@@ -70,7 +70,7 @@ def test_no_call_of_a_fork_storm_goes_uncounted() -> None:
         return wrong, [counter.lookup_int() for counter in counters]
 
     with privileges.sysctl(privileges.PTRACE_SCOPE, 1):
-        wrong, counts = child.run(case, 80)
+        wrong, counts = child.run(case, child.LONG)
     each = 2 * BURST * CALLS
     assert wrong == 0
     # All filters run for every call; the first one was there for all bursts.
@@ -101,5 +101,5 @@ def test_storage_of_a_fork_storm_goes_with_its_tasks() -> None:
         return wrong
 
     with privileges.sysctl(privileges.PTRACE_SCOPE, 1):
-        assert child.run(case, 80) == 0
+        assert child.run(case, child.LONG) == 0
     assert eventually(lambda: maps() <= before)

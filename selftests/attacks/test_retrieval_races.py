@@ -76,7 +76,7 @@ def test_a_task_goes_while_its_filters_are_retrieved(then: str) -> None:
             _bury(pid)
         return count, errors
 
-    count, seen = child.run(case, 80)
+    count, seen = child.run(case, child.LONG)
     assert count >= 3 * ROUNDS
     assert seen <= GONE | {errno.ENOENT}
     assert eventually(lambda: progs() <= before)

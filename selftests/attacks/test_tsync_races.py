@@ -59,7 +59,7 @@ def test_threads_come_and_go_during_tsync() -> None:
             thread.join(20)
         return results, seen, seccomp.status("Seccomp_filters")
 
-    assert child.run(case, 80) == ({0}, {errno.EDOM}, str(ROUNDS))
+    assert child.run(case, child.LONG) == ({0}, {errno.EDOM}, str(ROUNDS))
     assert eventually(lambda: progs() <= before)
 
 

@@ -36,11 +36,14 @@ int null_in_syscall(void *ctx)
 	return try_null();
 }
 
-/* Run by the hook, so the result has to be left somewhere. */
+/*
+ * Run by the hook, so the result has to be left somewhere. Loaded on demand
+ * only: a kernel without CONFIG_SECURITY has no such hook.
+ */
 volatile __s64 lsm_result = -1;
 volatile __u32 lsm_tgid;
 
-SEC("lsm/task_setnice")
+SEC("?lsm/task_setnice")
 int null_in_lsm(void *ctx)
 {
 	if (bpf_get_current_pid_tgid() >> 32 == lsm_tgid)

@@ -96,7 +96,7 @@ def test_loading(kind: str) -> None:
         program = PURE if kind == "pure" else stateful(state)
         return starve(lambda: prog_load(program, log_level=0).close())
 
-    tally = child.run(case, 80)
+    tally = child.run(case, child.LONG)
     assert tally.failures > 5
     assert tally.errors == {errno.ENOMEM}
     assert eventually(lambda: progs() <= before[0] and maps() <= before[1])
@@ -126,7 +126,7 @@ def test_installing(flags: int) -> None:
         other.join()
         return tally.errors, tally.failures > 0, errno_of(NR.getppid), filters
 
-    assert child.run(case, 80) == ({errno.ENOMEM}, True, errno.EDOM, "1")
+    assert child.run(case, child.LONG) == ({errno.ENOMEM}, True, errno.EDOM, "1")
     assert eventually(lambda: progs() <= before)
 
 
@@ -147,7 +147,7 @@ def test_retrieving() -> None:
             os.waitpid(pid, 0)
             return starve(lambda: seccomp.tracer_filter(pid, 0).close()).errors
 
-    assert child.run(case, 80) <= {errno.ENOMEM, errno.ENFILE}
+    assert child.run(case, child.LONG) <= {errno.ENOMEM, errno.ENFILE}
     assert eventually(lambda: progs() <= before)
 
 

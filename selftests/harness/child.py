@@ -22,8 +22,13 @@ from selftests.harness.features import Absent, Lacks
 
 T = TypeVar("T")
 
-TIMEOUT = 30.0
+SLOWNESS = float(os.environ.get("SECCOMP_LAB_SLOWNESS", "1"))
+
+TIMEOUT = 30.0 * SLOWNESS
 """Seconds that a child may take. Under emulation a fork of Python takes a tenth of one."""
+
+LONG = 80.0 * SLOWNESS
+"""For a child that does something many times; a test is given a little more."""
 
 
 class ChildFailed(AssertionError):

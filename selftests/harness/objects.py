@@ -37,6 +37,7 @@ def libbpf() -> ctypes.CDLL:
         ("bpf_program__fd", number, pointer),
         ("bpf_program__set_attach_target", number, pointer, number, text),
         ("bpf_program__type", number, pointer),
+        ("bpf_program__set_autoload", number, pointer, ctypes.c_bool),
         ("bpf_map__fd", number, pointer),
         ("bpf_map__key_size", ctypes.c_uint32, pointer),
         ("bpf_map__value_size", ctypes.c_uint32, pointer),
@@ -83,6 +84,11 @@ class BpfObject:
     def prog(self, name: str) -> Prog:
         """A program by the name of its function, once loaded."""
         return Prog(os.dup(libbpf().bpf_program__fd(self._find_prog(name))))
+
+    def want(self, name: str) -> BpfObject:
+        """Have a program loaded whose section says that it is not by default ("?")."""
+        libbpf().bpf_program__set_autoload(self._find_prog(name), True)
+        return self
 
     def set_attach_target(self, name: str, target: Prog, function: str) -> None:
         """Say which function of another program this one is to extend, before loading."""
