@@ -28,8 +28,9 @@ from typing import Any, NoReturn
 
 import pytest
 
-from selftests.harness import child, features, objects
+from selftests.harness import child, features, mounts, objects
 from selftests.harness.features import Absent, Lacks
+from selftests.harness.privileges import PTRACE_SCOPE, UNPRIVILEGED_BPF, sysctl
 
 SERIES, BASE, OFF = "series", "base", "off"
 KERNEL = os.environ.get("SECCOMP_LAB_KERNEL", SERIES)
@@ -149,6 +150,27 @@ def _feature_is_there(request: pytest.FixtureRequest) -> None:
             _lacking(lacks)
         if reason is not None:
             _absent(f"patch {number}: {reason}")
+
+
+@pytest.fixture
+def state_allowed() -> Iterator[None]:
+    """No LSM takes part: Yama, where it is, denies nothing."""
+    with sysctl(PTRACE_SCOPE, 1):
+        yield
+
+
+@pytest.fixture
+def everybody_may_load(state_allowed: None) -> Iterator[None]:  # noqa: ARG001
+    """Ordinary users load programs, and have state."""
+    with sysctl(UNPRIVILEGED_BPF, 0):
+        yield
+
+
+@pytest.fixture
+def bpffs_for_all() -> Iterator[Path]:
+    """A bpffs that everybody can pin in."""
+    with mounts.bpffs(0o777) as place:
+        yield place
 
 
 def _lacking(lacks: Lacks) -> NoReturn:

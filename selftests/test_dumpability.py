@@ -39,7 +39,7 @@ from selftests.harness.uapi import (
     BPF_FUNC_probe_read_user_str,
 )
 
-pytestmark = pytest.mark.patch(10)
+pytestmark = [pytest.mark.patch(10), pytest.mark.usefixtures("state_allowed")]
 
 BYTES, STRING = BPF_FUNC_probe_read_user, BPF_FUNC_probe_read_user_str
 both_helpers = pytest.mark.parametrize("helper", [BYTES, STRING], ids=["bytes", "string"])
@@ -48,13 +48,6 @@ SECRET = b"twenty-three bytes here"
 REFUSED = refused(errno.EPERM)
 OFF, OWNER, ROOT = 0, 1, 2
 """What PR_GET_DUMPABLE gives: not dumpable, by its owner, by root only."""
-
-
-@pytest.fixture(autouse=True)
-def _state_is_allowed() -> Iterator[None]:
-    """No LSM takes part here."""
-    with sysctl(privileges.PTRACE_SCOPE, 1):
-        yield
 
 
 def got_secret(seen: Reading) -> bool:

@@ -8,7 +8,6 @@ import errno
 import os
 import re
 import socket
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -51,7 +50,7 @@ from selftests.harness.uapi import (
     BPF_FUNC_get_current_uid_gid,
 )
 
-pytestmark = pytest.mark.patch(2, 10)
+pytestmark = [pytest.mark.patch(2, 10), pytest.mark.usefixtures("state_allowed")]
 
 
 @dataclass(frozen=True)
@@ -72,13 +71,6 @@ LOADERS = (
     Loader("CAP_SYS_ADMIN", frozenset({CAP_SYS_ADMIN})),
     Loader("root", frozenset(range(41))),
 )
-
-
-@pytest.fixture(autouse=True)
-def _state_is_allowed() -> Iterator[None]:
-    """No LSM takes part here."""
-    with privileges.sysctl(privileges.PTRACE_SCOPE, 1):
-        yield
 
 
 class Prober:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -41,20 +41,10 @@ from selftests.harness.uapi import (
     BPF_FUNC_get_current_uid_gid,
 )
 
-pytestmark = pytest.mark.patch(2)
+pytestmark = [pytest.mark.patch(2), pytest.mark.usefixtures("everybody_may_load")]
 
 USER = 1234
 PID, UID = BPF_FUNC_get_current_pid_tgid, BPF_FUNC_get_current_uid_gid
-
-
-@pytest.fixture(autouse=True)
-def _state_is_allowed() -> Iterator[None]:
-    """No LSM takes part here, and everybody may load."""
-    with (
-        privileges.sysctl(privileges.PTRACE_SCOPE, 1),
-        privileges.sysctl(privileges.UNPRIVILEGED_BPF, 0),
-    ):
-        yield
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator
 
 import pytest
 
@@ -19,16 +18,9 @@ from selftests.harness.bpf import BpfError, prog_load
 from selftests.harness.sys import errno_of, no_new_privs
 from selftests.harness.uapi import CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN, CAP_SYS_PTRACE, NR
 
-pytestmark = pytest.mark.patch(2, 10)
+pytestmark = [pytest.mark.patch(2, 10), pytest.mark.usefixtures("state_allowed")]
 
 FOLLOWED = uapi.SECCOMP_RET_ERRNO | 7
-
-
-@pytest.fixture(autouse=True)
-def _state_is_allowed() -> Iterator[None]:
-    """No LSM takes part here."""
-    with privileges.sysctl(privileges.PTRACE_SCOPE, 1):
-        yield
 
 
 def _current_task() -> tuple[str, list[Source]]:

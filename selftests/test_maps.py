@@ -6,13 +6,12 @@ import errno
 import mmap
 import struct
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from selftests.harness import child, privileges, seccomp, uapi
+from selftests.harness import child, seccomp, uapi
 from selftests.harness.asm import (
     R0,
     R1,
@@ -43,14 +42,7 @@ from selftests.harness.objects import BpfObject
 from selftests.harness.sys import errno_of, no_new_privs, syscall
 from selftests.harness.uapi import NR, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, data_arg
 
-pytestmark = pytest.mark.patch(2)
-
-
-@pytest.fixture(autouse=True)
-def _state_is_allowed() -> Iterator[None]:
-    """No LSM takes part here."""
-    with privileges.sysctl(privileges.PTRACE_SCOPE, 1):
-        yield
+pytestmark = [pytest.mark.patch(2), pytest.mark.usefixtures("state_allowed")]
 
 
 def install(prog: Prog) -> None:

@@ -7,7 +7,6 @@ import errno
 import os
 import struct
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -33,20 +32,13 @@ from selftests.harness.objects import BpfObject, guest_file, load_object
 from selftests.harness.sys import buffer, errno_of, no_new_privs, syscall
 from selftests.harness.uapi import NR, SECCOMP_RET_ALLOW
 
-pytestmark = pytest.mark.patch(11, 12)
+pytestmark = [pytest.mark.patch(11, 12), pytest.mark.usefixtures("state_allowed")]
 
 # Requests and answer of bpf/task_storage.bpf.c and bpf/task_storage_thread.bpf.c.
 COUNT, LOOK, FORGET, COUNT_SELF, LOOK_SELF = 1, 2, 3, 4, 5
 NOTHING = 4000
 NO_COUNTER = 255
 """What native/look_counter.c makes of NOTHING."""
-
-
-@pytest.fixture(autouse=True)
-def _state_is_allowed() -> Iterator[None]:
-    """No LSM takes part here."""
-    with privileges.sysctl(privileges.PTRACE_SCOPE, 1):
-        yield
 
 
 def counting(name: str = "task_storage", prog: str = "count_per_process") -> Map:

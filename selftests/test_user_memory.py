@@ -65,7 +65,7 @@ from selftests.harness.uapi import (
     data_arg,
 )
 
-pytestmark = pytest.mark.patch(10)
+pytestmark = [pytest.mark.patch(10), pytest.mark.usefixtures("state_allowed")]
 
 BYTES, STRING = BPF_FUNC_probe_read_user, BPF_FUNC_probe_read_user_str
 both_helpers = pytest.mark.parametrize("helper", [BYTES, STRING], ids=["bytes", "string"])
@@ -76,13 +76,6 @@ both_loaders = pytest.mark.parametrize(
 
 TEXT = b"twenty-three bytes here"
 assert len(TEXT) == SIZE - 1
-
-
-@pytest.fixture(autouse=True)
-def _state_is_allowed() -> Iterator[None]:
-    """No LSM takes part here."""
-    with privileges.sysctl(privileges.PTRACE_SCOPE, 1):
-        yield
 
 
 def reading_process(helper: int, caps: tuple[int, ...]) -> Filtered:

@@ -14,11 +14,11 @@ import errno
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from selftests.harness import child, privileges, seccomp, uapi
+from selftests.harness import child, seccomp, uapi
 from selftests.harness.asm import (
     R0,
     R1,
@@ -43,16 +43,10 @@ from selftests.harness.bpf import Map, Prog, map_create, prog_load
 from selftests.harness.sys import errno_of, no_new_privs
 from selftests.harness.uapi import NR, SECCOMP_RET_ERRNO
 
-pytestmark = pytest.mark.patch(2)
+pytestmark = [pytest.mark.patch(2), pytest.mark.usefixtures("state_allowed")]
 
 CALLS = 3000
 NEITHER = errno.EDOM
-
-
-@pytest.fixture(autouse=True)
-def _state_is_allowed() -> Iterator[None]:
-    with privileges.sysctl(privileges.PTRACE_SCOPE, 1):
-        yield
 
 
 def answers(program: list[Source], change: Callable[[], object]) -> Counter[int]:

@@ -10,29 +10,23 @@ import errno
 import os
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from selftests.harness import child, privileges, seccomp
+from selftests.harness import child, seccomp
 from selftests.harness.features import RETRIEVAL, Lacks
 from selftests.harness.objects import BpfObject
 from selftests.harness.sys import errno_of, no_new_privs
 from selftests.harness.uapi import NR
 
-pytestmark = pytest.mark.patch(11, 12)
+pytestmark = [pytest.mark.patch(11, 12), pytest.mark.usefixtures("state_allowed")]
 
 SPENT = errno.EDOM
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 KINDS = ("once_per_process", "once_per_id", "once_for_all")
 kinds = pytest.mark.parametrize("kind", KINDS)
-
-
-@pytest.fixture(autouse=True)
-def _state_is_allowed() -> Iterator[None]:
-    with privileges.sysctl(privileges.PTRACE_SCOPE, 1):
-        yield
 
 
 def under(kind: str, watched: int = NR.getppid) -> None:

@@ -10,7 +10,7 @@ import errno
 import mmap
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -21,15 +21,9 @@ from selftests.harness.bpf import Map, bpf, map_create, prog_load
 from selftests.harness.sys import errno_of, error_of, no_new_privs
 from selftests.harness.uapi import NR
 
-pytestmark = pytest.mark.patch(2)
+pytestmark = [pytest.mark.patch(2), pytest.mark.usefixtures("state_allowed")]
 
 CLOSED, OPEN = errno.EDOM, 0
-
-
-@pytest.fixture(autouse=True)
-def _state_is_allowed() -> Iterator[None]:
-    with privileges.sysctl(privileges.PTRACE_SCOPE, 1):
-        yield
 
 
 def gate(state: Map) -> list[Source]:

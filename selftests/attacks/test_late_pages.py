@@ -13,16 +13,15 @@ import os
 import signal
 import struct
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from selftests.harness import child, fuse, memory, privileges, uapi
+from selftests.harness import child, fuse, memory, uapi
 from selftests.harness.memory import PAGE, Reading, filtered_by, load_reader, map_pages, report_map
 from selftests.harness.sys import syscall
 from selftests.harness.uapi import NR
 
-pytestmark = pytest.mark.patch(10)
+pytestmark = [pytest.mark.patch(10), pytest.mark.usefixtures("state_allowed")]
 
 helpers = pytest.mark.parametrize(
     "helper",
@@ -35,12 +34,6 @@ UFFDIO_API, UFFDIO_REGISTER = 0xC018AA3F, 0xC020AA00
 REGISTER_MISSING = 1
 PATIENCE = 10.0
 """Seconds: a call that waited for a page would wait for ever."""
-
-
-@pytest.fixture(autouse=True)
-def _state_is_allowed() -> Iterator[None]:
-    with privileges.sysctl(privileges.PTRACE_SCOPE, 1):
-        yield
 
 
 def read_in_time(helper: int, place: int) -> Reading:

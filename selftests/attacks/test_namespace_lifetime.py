@@ -9,12 +9,11 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from selftests.harness import child, mounts, privileges, seccomp, uapi
+from selftests.harness import child, privileges, seccomp, uapi
 from selftests.harness.asm import (
     R0,
     R1,
@@ -31,34 +30,23 @@ from selftests.harness.bpf import Map, Prog, map_create, prog_load
 from selftests.harness.handing import ROUTES, from_namespace
 from selftests.harness.lifetimes import eventually
 from selftests.harness.memory import filtered_by, load_reader, report_map
-from selftests.harness.privileges import PTRACE_SCOPE, UNPRIVILEGED_BPF, set_sysctl, sysctl
+from selftests.harness.privileges import set_sysctl, sysctl
 from selftests.harness.sys import address, buffer, no_new_privs, prctl
 from selftests.harness.uapi import NR
+
+pytestmark = pytest.mark.usefixtures("everybody_may_load")
 
 SECRET = buffer(b"do not tell anybody more")
 MAX_NAMESPACES = "user/max_user_namespaces"
 
 
-@pytest.fixture(autouse=True)
-def _everybody_may_load() -> Iterator[None]:
-    with sysctl(PTRACE_SCOPE, 1), sysctl(UNPRIVILEGED_BPF, 0):
-        yield
-
-
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    """A bpffs that everybody can pin in."""
-    with mounts.bpffs(0o777) as place:
-        yield place
-
-
 @pytest.mark.patch(10)
-def test_a_program_outlives_the_namespace_of_its_loader(directory: Path) -> None:
+def test_a_program_outlives_the_namespace_of_its_loader(bpffs_for_all: Path) -> None:
     """Installed when loader and namespace are gone, it reads what is dumpable and nothing else."""
 
     def case() -> tuple[int, int]:
         report = report_map()
-        prog = from_namespace(ROUTES[0], directory, lambda: load_reader(report), depth=3)
+        prog = from_namespace(ROUTES[0], bpffs_for_all, lambda: load_reader(report), depth=3)
         filtered = filtered_by(prog, report)
         dumpable = filtered.read(address(SECRET)).result
         prctl(uapi.PR_SET_DUMPABLE, 0)
@@ -81,12 +69,14 @@ def ids(report: Map) -> list[Source]:
 
 
 @pytest.mark.patch(2)
-def test_ids_are_the_running_tasks_when_the_loaders_namespaces_are_gone(directory: Path) -> None:
+def test_ids_are_the_running_tasks_when_the_loaders_namespaces_are_gone(
+    bpffs_for_all: Path,
+) -> None:
     """Names are looked up in the namespaces of who makes the call."""
 
     def case() -> int:
         report = map_create()
-        prog = from_namespace(ROUTES[0], directory, lambda: prog_load(ids(report)), depth=2)
+        prog = from_namespace(ROUTES[0], bpffs_for_all, lambda: prog_load(ids(report)), depth=2)
         os.setresuid(4321, 4321, 4321)
         no_new_privs()
         seccomp.install(prog)
@@ -97,7 +87,7 @@ def test_ids_are_the_running_tasks_when_the_loaders_namespaces_are_gone(director
 
 
 @pytest.mark.patch(2)
-def test_programs_keep_no_namespace_alive(directory: Path) -> None:
+def test_programs_keep_no_namespace_alive(bpffs_for_all: Path) -> None:
     """Filters out of twice as many namespaces as may exist at a time, all in use: none is missed.
 
     An open descriptor would hold its opener's namespace, as that of any file does (f_cred).
@@ -109,7 +99,7 @@ def test_programs_keep_no_namespace_alive(directory: Path) -> None:
         report = map_create()
         pids = []
         for _ in range(2 * limit):
-            prog = from_namespace(ROUTES[0], directory, lambda: prog_load(ids(report)))
+            prog = from_namespace(ROUTES[0], bpffs_for_all, lambda: prog_load(ids(report)))
             pids.append(child.start(lambda: sleep_under(prog)))  # noqa: B023 - called at once
             assert eventually(lambda: seccomp.status("Seccomp_filters", pids[-1]) == "1")
             prog.close()
@@ -128,7 +118,7 @@ def test_programs_keep_no_namespace_alive(directory: Path) -> None:
 
 
 @pytest.mark.patch(2)
-def test_a_filter_runs_on_when_its_tasks_namespaces_go(directory: Path) -> None:
+def test_a_filter_runs_on_when_its_tasks_namespaces_go() -> None:
     """The last process of a pid namespace makes its last calls under a filter that asks for ids."""
 
     def case() -> int:
@@ -151,5 +141,4 @@ def test_a_filter_runs_on_when_its_tasks_namespaces_go(directory: Path) -> None:
         assert child.wait(first).code == 0
         return report.lookup_int() & 0xFFFFFFFF
 
-    assert directory.is_dir()
     assert child.run(case) in (0, 55)

@@ -6,7 +6,6 @@ test_ids.py has one level. Here each level has names of its own for the same use
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ from selftests.harness.privileges import (
 from selftests.harness.sys import no_new_privs
 from selftests.harness.uapi import CAP_BPF, NR
 
-pytestmark = pytest.mark.patch(2)
+pytestmark = [pytest.mark.patch(2), pytest.mark.usefixtures("everybody_may_load")]
 
 USER = 1234
 NAMES = (0, 5, 9)
@@ -34,15 +33,6 @@ PID, UID = uapi.BPF_FUNC_get_current_pid_tgid, uapi.BPF_FUNC_get_current_uid_gid
 loaders = pytest.mark.parametrize(
     ("caps", "sees_all"), [((), False), ((CAP_BPF,), True)], ids=["no_capability", "CAP_BPF"]
 )
-
-
-@pytest.fixture(autouse=True)
-def _everybody_may_load() -> Iterator[None]:
-    with (
-        privileges.sysctl(privileges.PTRACE_SCOPE, 1),
-        privileges.sysctl(privileges.UNPRIVILEGED_BPF, 0),
-    ):
-        yield
 
 
 def asking(helper: int, report: Map) -> Prog:

@@ -10,11 +10,11 @@ import errno
 import os
 import signal
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from selftests.harness import child, privileges, seccomp, uapi
+from selftests.harness import child, seccomp, uapi
 from selftests.harness.asm import (
     R1,
     R2,
@@ -30,18 +30,12 @@ from selftests.harness.bpf import Map, map_create, prog_load
 from selftests.harness.sys import address, buffer, errno_of, no_new_privs, ptrace, syscall
 from selftests.harness.uapi import NR
 
-pytestmark = pytest.mark.patch(2)
+pytestmark = [pytest.mark.patch(2), pytest.mark.usefixtures("state_allowed")]
 
 TRACE = uapi.SECCOMP_RET_TRACE
 DENY = uapi.SECCOMP_RET_ERRNO | errno.EDOM
 INFO_SIZE = 88
 """struct ptrace_syscall_info (include/uapi/linux/ptrace.h)."""
-
-
-@pytest.fixture(autouse=True)
-def _state_is_allowed() -> Iterator[None]:
-    with privileges.sysctl(privileges.PTRACE_SCOPE, 1):
-        yield
 
 
 def ebpf(nr: int, answer: int) -> None:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from selftests.harness import child, memory, mounts, privileges, seccomp, uapi
+from selftests.harness import child, memory, privileges, seccomp, uapi
 from selftests.harness.asm import (
     R0,
     R1,
@@ -30,7 +29,6 @@ from selftests.harness.bpf import Map, map_create, prog_load
 from selftests.harness.handing import ROUTES, Route, from_namespace
 from selftests.harness.memory import filtered_by, load_reader, report_map
 from selftests.harness.privileges import (
-    PTRACE_SCOPE,
     UNPRIVILEGED_BPF,
     enter_user_namespace,
     sysctl,
@@ -38,23 +36,11 @@ from selftests.harness.privileges import (
 from selftests.harness.sys import address, buffer, no_new_privs, prctl
 from selftests.harness.uapi import CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, NR
 
+pytestmark = pytest.mark.usefixtures("everybody_may_load")
+
 SECRET = buffer(b"do not tell anybody more")
 
 routes = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
-
-
-@pytest.fixture(autouse=True)
-def _everybody_may_load() -> Iterator[None]:
-    """The attacker needs no privilege to start with; no LSM takes part."""
-    with sysctl(PTRACE_SCOPE, 1), sysctl(UNPRIVILEGED_BPF, 0):
-        yield
-
-
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    """A bpffs that everybody can pin in."""
-    with mounts.bpffs(0o777) as place:
-        yield place
 
 
 def undumpable_reading(filtered: memory.Filtered) -> int:
@@ -65,12 +51,14 @@ def undumpable_reading(filtered: memory.Filtered) -> int:
 
 @pytest.mark.patch(10)
 @routes
-def test_root_of_a_namespace_in_a_namespace_reads_no_memory(route: Route, directory: Path) -> None:
+def test_root_of_a_namespace_in_a_namespace_reads_no_memory(
+    route: Route, bpffs_for_all: Path
+) -> None:
     """Two levels down, all capabilities in each: EPERM for a task that is not dumpable."""
 
     def case() -> int:
         report = report_map()
-        prog = from_namespace(route, directory, lambda: load_reader(report), depth=2)
+        prog = from_namespace(route, bpffs_for_all, lambda: load_reader(report), depth=2)
         return undumpable_reading(filtered_by(prog, report))
 
     assert child.run(case) == -errno.EPERM
@@ -120,12 +108,12 @@ def asking_uid(report: Map) -> list[Source]:
 
 @pytest.mark.patch(2)
 @routes
-def test_a_program_from_below_sees_no_ids_of_above(route: Route, directory: Path) -> None:
+def test_a_program_from_below_sees_no_ids_of_above(route: Route, bpffs_for_all: Path) -> None:
     """Installed in a third namespace, it gets the ids as they are there."""
 
     def case() -> int:
         report = map_create()
-        prog = from_namespace(route, directory, lambda: prog_load(asking_uid(report)))
+        prog = from_namespace(route, bpffs_for_all, lambda: prog_load(asking_uid(report)))
         os.setresuid(4321, 4321, 4321)
         prctl(uapi.PR_SET_DUMPABLE, 1)
         enter_user_namespace(inside=77)
