@@ -264,7 +264,8 @@ def guest_request(
 
 def guest_limits(plan: Plan, accelerator: Accelerator, overrides: dict[str, float]) -> Limits:
     """The limits of a plan's guests."""
-    limits = calibrate(accelerator.name, plan.arch.native, plan.profile.configuration.slowness)
+    slowness = plan.profile.configuration.slowness * plan.profile.patience
+    limits = calibrate(accelerator.name, plan.arch.native, slowness)
     return limits.override(overrides)
 
 

@@ -77,7 +77,7 @@ class Profile:
     A test that needs something may be skipped only if its name is in ``lacks``. ``control``: on the
     unpatched base. ``off``: the kernel is not meant to have the series' features, and what runs
     proves that everything else is as it was. ``apart`` says why the profile is not part of "all".
-    ``environment`` is for the suite.
+    ``environment`` is for the suite; ``patience`` is how many times longer than usual it may take.
     """
 
     name: str
@@ -91,6 +91,7 @@ class Profile:
     off: bool = False
     apart: str = ""
     environment: tuple[tuple[str, str], ...] = ()
+    patience: float = 1.0
     cpus: int = 2
 
 
@@ -158,7 +159,8 @@ PROFILES: tuple[Profile, ...] = (
         "endurance",
         "a hundred thousand loads, installations, and failures of both",
         selection=("selftests/attacks/test_reference_counts.py",),
-        apart="takes minutes for one question",
+        apart="takes an hour or more, emulated",
+        patience=6.0,
         environment=(("SECCOMP_LAB_ROUNDS", "100000"), ("SECCOMP_LAB_LIMIT", "3600")),
     ),
     Profile(

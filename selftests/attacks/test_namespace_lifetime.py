@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-import time
+import signal
 from pathlib import Path
 
 import pytest
@@ -27,11 +27,11 @@ from selftests.harness.asm import (
     store,
 )
 from selftests.harness.bpf import Map, Prog, map_create, prog_load
-from selftests.harness.handing import ROUTES, from_namespace
+from selftests.harness.handing import BY_ID, from_namespace
 from selftests.harness.lifetimes import eventually
 from selftests.harness.memory import filtered_by, load_reader, report_map
-from selftests.harness.privileges import set_sysctl, sysctl
-from selftests.harness.sys import address, buffer, no_new_privs, prctl
+from selftests.harness.privileges import sysctl
+from selftests.harness.sys import address, buffer, error_of, no_new_privs, prctl
 from selftests.harness.uapi import NR
 
 pytestmark = pytest.mark.usefixtures("everybody_may_load")
@@ -40,19 +40,40 @@ SECRET = buffer(b"do not tell anybody more")
 MAX_NAMESPACES = "user/max_user_namespaces"
 
 
-@pytest.mark.patch(10)
-def test_a_program_outlives_the_namespace_of_its_loader(bpffs_for_all: Path) -> None:
-    """Installed when loader and namespace are gone, it reads what is dumpable and nothing else."""
+def are_gone(namespaces: int) -> bool:
+    """Whether a user who may have just so many namespaces, and had them, can have them again."""
 
-    def case() -> tuple[int, int]:
+    def case() -> int:
+        privileges.become_user()
+
+        def enter() -> None:
+            for _ in range(namespaces):
+                privileges.enter_user_namespace()
+
+        return error_of(enter)
+
+    # A worker frees them, soon.
+    return eventually(lambda: child.run(case) == 0)
+
+
+@pytest.mark.patch(10)
+def test_a_program_outlives_the_namespaces_of_its_loader(bpffs_for_all: Path) -> None:
+    """Installed when they are gone, it reads what is dumpable and nothing else."""
+    depth = 3
+
+    def case() -> tuple[bool, int, int]:
         report = report_map()
-        prog = from_namespace(ROUTES[0], bpffs_for_all, lambda: load_reader(report), depth=3)
+        prog = from_namespace(
+            BY_ID, bpffs_for_all, lambda: load_reader(report), depth=depth, pids=True
+        )
+        gone = are_gone(depth)
         filtered = filtered_by(prog, report)
         dumpable = filtered.read(address(SECRET)).result
         prctl(uapi.PR_SET_DUMPABLE, 0)
-        return dumpable, filtered.read(address(SECRET)).result
+        return gone, dumpable, filtered.read(address(SECRET)).result
 
-    assert child.run(case) == (0, -errno.EPERM)
+    with sysctl(MAX_NAMESPACES, depth):
+        assert child.run(case) == (True, 0, -errno.EPERM)
 
 
 def ids(report: Map) -> list[Source]:
@@ -73,17 +94,22 @@ def test_ids_are_the_running_tasks_when_the_loaders_namespaces_are_gone(
     bpffs_for_all: Path,
 ) -> None:
     """Names are looked up in the namespaces of who makes the call."""
+    depth = 2
 
-    def case() -> int:
+    def case() -> tuple[bool, int]:
         report = map_create()
-        prog = from_namespace(ROUTES[0], bpffs_for_all, lambda: prog_load(ids(report)), depth=2)
+        prog = from_namespace(
+            BY_ID, bpffs_for_all, lambda: prog_load(ids(report)), depth=depth, pids=True
+        )
+        gone = are_gone(depth)
         os.setresuid(4321, 4321, 4321)
         no_new_privs()
         seccomp.install(prog)
         seccomp.getppid()
-        return report.lookup_int() & 0xFFFFFFFF
+        return gone, report.lookup_int() & 0xFFFFFFFF
 
-    assert child.run(case) == 4321
+    with sysctl(MAX_NAMESPACES, depth):
+        assert child.run(case) == (True, 4321)
 
 
 @pytest.mark.patch(2)
@@ -92,29 +118,28 @@ def test_programs_keep_no_namespace_alive(bpffs_for_all: Path) -> None:
 
     An open descriptor would hold its opener's namespace, as that of any file does (f_cred).
     """
-    limit = 12
+    limit = 8
 
-    def case() -> int:
-        set_sysctl(MAX_NAMESPACES, limit)
-        report = map_create()
-        pids = []
-        for _ in range(2 * limit):
-            prog = from_namespace(ROUTES[0], bpffs_for_all, lambda: prog_load(ids(report)))
-            pids.append(child.start(lambda: sleep_under(prog)))  # noqa: B023 - called at once
-            assert eventually(lambda: seccomp.status("Seccomp_filters", pids[-1]) == "1")
-            prog.close()
-            # A worker frees namespaces, soon.
-            time.sleep(0.05)
-        return sum(child.reap(pid).code == 0 for pid in pids)
-
-    def sleep_under(prog: Prog) -> None:
+    def wait_under(prog: Prog) -> None:
         no_new_privs()
         seccomp.install(prog)
         prog.close()
-        time.sleep(12)
+        signal.pause()
 
-    with sysctl(MAX_NAMESPACES, privileges.get_sysctl(MAX_NAMESPACES)):
-        assert child.run(case) == 2 * limit
+    def case() -> int:
+        report = map_create()
+        pids: list[int] = []
+        while len(pids) < 2 * limit and are_gone(1):
+            prog = from_namespace(BY_ID, bpffs_for_all, lambda: prog_load(ids(report)))
+            pids.append(child.start(lambda: wait_under(prog)))  # noqa: B023 - called at once
+            assert eventually(lambda: seccomp.status("Seccomp_filters", pids[-1]) == "1")
+            prog.close()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        return sum(child.reap(pid).signal == signal.SIGKILL for pid in pids)
+
+    with sysctl(MAX_NAMESPACES, limit):
+        assert child.run(case, child.LONG) == 2 * limit
 
 
 @pytest.mark.patch(2)
@@ -123,6 +148,7 @@ def test_a_filter_runs_on_when_its_tasks_namespaces_go() -> None:
 
     def case() -> int:
         report = map_create()
+        privileges.become_user()
         prog = prog_load(ids(report))
         privileges.enter_user_namespace(inside=55)
         privileges.unshare(privileges.CLONE_NEWPID)
@@ -141,4 +167,4 @@ def test_a_filter_runs_on_when_its_tasks_namespaces_go() -> None:
         assert child.wait(first).code == 0
         return report.lookup_int() & 0xFFFFFFFF
 
-    assert child.run(case) in (0, 55)
+    assert child.run(case) == 55

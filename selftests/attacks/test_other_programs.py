@@ -11,11 +11,11 @@ import struct
 
 import pytest
 
-from selftests.harness import child, privileges, seccomp, uapi
+from selftests.harness import child, privileges, seccomp
 from selftests.harness.asm import ret
 from selftests.harness.bpf import Prog, prog_load, raw_tracepoint_open
 from selftests.harness.objects import BpfObject
-from selftests.harness.sys import errno_of, no_new_privs
+from selftests.harness.sys import errno_of, error_of, no_new_privs
 from selftests.harness.uapi import NR
 
 pytestmark = pytest.mark.patch(2)
@@ -65,24 +65,20 @@ def test_whoever_watches_a_filter_does_not_change_its_answer(first: str) -> None
 
 
 def test_a_program_that_modifies_returns_is_refused() -> None:
-    """fmod_ret is for kernel functions that allow it."""
+    """fmod_ret is for kernel functions that allow it; the same object without it loads."""
+    privileges.need_jit()
 
-    def case() -> int:
+    def case(modify: bool) -> int:
+        watching = BpfObject("watch_filter")
         target = filter_with_types()
-        btf_id = 1
-        try:
-            prog_load(
-                ret(0),
-                uapi.BPF_PROG_TYPE_TRACING,
-                expected_attach_type=uapi.BPF_MODIFY_RETURN,
-                attach_prog_fd=target.fd,
-                attach_btf_id=btf_id,
-            )
-        except OSError as error:
-            return error.errno or -1
-        return 0
+        for name in ("on_entry", "on_exit", "instead"):
+            watching.set_attach_target(name, target, "filter")
+        if modify:
+            watching.want("instead")
+        return error_of(watching.load)
 
-    assert child.run(case) == errno.EINVAL
+    assert child.run(lambda: case(False)) == 0
+    assert child.run(lambda: case(True)) == errno.EINVAL
 
 
 def test_a_filter_is_nobodys_extension() -> None:

@@ -47,8 +47,11 @@ def loaded() -> None:
 
 
 def refused() -> None:
-    """A load that the verifier refuses."""
-    assert error_of(lambda: prog_load([*DENY, load(8, R1, R1, 3)], log_level=0))
+    """A load that the verifier refuses late, when it has taken the map."""
+    state = map_create()
+    program = on_syscall(NR.getppid, map_value(R1, state.fd), load(8, R1, R1, 8), *ret(0))
+    assert error_of(lambda: prog_load(program, log_level=0)) == errno.EACCES
+    state.close()
 
 
 def installed() -> None:
@@ -61,7 +64,7 @@ def installed() -> None:
 
 
 def failed() -> None:
-    """Installations that fail at different stages: flags, a second listener, threads."""
+    """Installations that fail: a flag that does not exist, a second listener."""
     prog = prog_load(DENY, log_level=0)
     assert error_of(lambda: seccomp.install(prog, 1 << 9)) == errno.EINVAL
     listener = uapi.SECCOMP_FILTER_FLAG_NEW_LISTENER

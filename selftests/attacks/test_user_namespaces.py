@@ -29,9 +29,7 @@ from selftests.harness.bpf import Map, map_create, prog_load
 from selftests.harness.handing import ROUTES, Route, from_namespace
 from selftests.harness.memory import filtered_by, load_reader, report_map
 from selftests.harness.privileges import (
-    UNPRIVILEGED_BPF,
     enter_user_namespace,
-    sysctl,
 )
 from selftests.harness.sys import address, buffer, no_new_privs, prctl
 from selftests.harness.uapi import CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, NR
@@ -123,20 +121,3 @@ def test_a_program_from_below_sees_no_ids_of_above(route: Route, bpffs_for_all: 
         return report.lookup_int() & 0xFFFFFFFF
 
     assert child.run(case) == 77
-
-
-@pytest.mark.patch(2)
-def test_root_of_a_namespace_does_not_load_where_users_do_not() -> None:
-    """With the sysctl's default CAP_BPF of a child namespace loads nothing."""
-
-    def case() -> int:
-        privileges.become_user()
-        enter_user_namespace()
-        try:
-            prog_load(ret(uapi.SECCOMP_RET_ALLOW))
-        except OSError as error:
-            return error.errno or -1
-        return 0
-
-    with sysctl(UNPRIVILEGED_BPF, 2):
-        assert child.run(case) == errno.EPERM

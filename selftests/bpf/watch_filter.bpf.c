@@ -21,4 +21,10 @@ int BPF_PROG(on_exit)
 	return 0;
 }
 
+SEC("?fmod_ret")
+int BPF_PROG(instead)
+{
+	return 0;
+}
+
 char _license[] SEC("license") = "GPL";

@@ -77,9 +77,22 @@ ROUTES = (
 )
 
 
-def from_namespace(route: Route, directory: Path, load: Callable[[], Prog], depth: int = 1) -> Prog:
-    """A program from a loader who has all capabilities, but in a namespace of his own, ``depth``
-    levels below the caller's. Loader and namespace are gone when this returns.
+BY_ID = next(route for route in ROUTES if route.name == "by_id")
+"""The route on which the descriptor that the loader opened, which holds his namespace as any open
+file does (f_cred), ends with him.
+"""
+
+
+def from_namespace(
+    route: Route,
+    directory: Path,
+    load: Callable[[], Prog],
+    depth: int = 1,
+    pids: bool = False,
+) -> Prog:
+    """A program from a loader who has all capabilities, but in a user namespace of his own,
+    ``depth`` levels below the caller's, and with ``pids`` in a pid namespace too. The loader is
+    gone when this returns.
     """
     ours, theirs = socket.socketpair()
 
@@ -87,7 +100,11 @@ def from_namespace(route: Route, directory: Path, load: Callable[[], Prog], dept
         privileges.become_user()
         for _ in range(depth):
             privileges.enter_user_namespace()
-        route.give(load(), theirs, directory)
+        if not pids:
+            route.give(load(), theirs, directory)
+            return
+        privileges.unshare(privileges.CLONE_NEWPID)
+        assert child.wait(lambda: route.give(load(), theirs, directory)).code == 0
 
     pid = child.start(loader)
     theirs.close()
