@@ -1,25 +1,25 @@
 """Reads KTAP (Documentation/dev-tools/ktap.rst), and the TAP 13 that kselftests still print.
 
-A pure parser: text in, results out. Nested subtests are indented, or written after ``# `` as
-tools/testing/selftests/kselftest/runner.sh does; their names are joined with "/".
+A pure parser: text in, results out. The names of nested subtests, which are indented and precede
+their parent's result, are joined with "/". Of two results of one name the second is called "(2)".
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
 RESULT = re.compile(
-    r"(?P<indent> *)(?P<bad>not )?ok\b(?: +(?P<number>\d+))?(?: +-)?(?: +(?P<name>[^#]*?))?"
-    r"(?: *# *(?P<directive>SKIP|TODO|XFAIL|XPASS|TIMEOUT|ERROR)\b:? *(?P<reason>.*))?$",
-    re.IGNORECASE,
+    r"(?P<indent> *)(?P<bad>not )?ok\b(?: +(?P<number>\d+))?(?: +-)?(?: +(?P<name>[^#]*))?"
+    r"(?:#(?P<rest>.*))?$"
 )
+DIRECTIVE = re.compile(r" *(?P<word>SKIP|TODO|XFAIL|XPASS|TIMEOUT|ERROR)\b:? *(?P<reason>.*)", re.I)
+BAIL_OUT = re.compile(r" *Bail out!\s*(?P<reason>.*)", re.I)
 PLAN = re.compile(r" *1\.\.(\d+)")
 STARTED = re.compile(r"# +RUN +(?P<name>\S.*?)(?: \.\.\.)?$")
-INDENT = 4
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,13 @@ class Result:
 @dataclass(frozen=True)
 class Report:
     """What a program printed. ``planned`` is the outermost plan's number, None without one.
-    ``running`` is a test that was begun and has no result.
+    ``running`` is a test that was begun and has no result; ``bailed`` is the reason of a bail-out.
     """
 
     results: tuple[Result, ...]
     planned: int | None
     running: str | None
+    bailed: str | None = None
 
     @property
     def missing(self) -> int:
@@ -56,9 +57,14 @@ def parse(lines: Iterable[str]) -> Report:
     results: list[tuple[int, Result]] = []
     planned: int | None = None
     running: str | None = None
+    bailed: str | None = None
     said: list[str] = []
     for raw in lines:
         line = raw.rstrip()
+        bail = BAIL_OUT.match(line)
+        if bail:
+            bailed = bail["reason"] or "no reason given"
+            continue
         plan = PLAN.fullmatch(line.split(" #")[0].rstrip())
         if plan:
             if not line.startswith(" "):
@@ -73,24 +79,34 @@ def parse(lines: Iterable[str]) -> Report:
             if line.lstrip().startswith("#"):
                 said.append(line.lstrip("# "))
             continue
-        results.append((len(match["indent"]) // INDENT, _result(match, said)))
+        results.append((len(match["indent"]), _result(match, said)))
         running, said = None, []
-    return Report(tuple(_joined(results)), planned, running)
+    return Report(tuple(_told_apart(_joined(results))), planned, running, bailed)
 
 
 def _result(match: re.Match[str], said: list[str]) -> Result:
-    directive = (match["directive"] or "").upper()
     outcome = FAILED if match["bad"] else PASSED
-    if directive == "SKIP":
+    rest = match["rest"] or ""
+    directive = DIRECTIVE.match(rest)
+    word, reason = (directive["word"].upper(), directive["reason"]) if directive else ("", rest)
+    if word == "SKIP":
         outcome = SKIPPED
-    elif directive in ("TODO", "XFAIL"):
+    elif word in ("TODO", "XFAIL"):
         # A failure that is expected; a success that is not is told by its reason.
         outcome = PASSED
-    elif directive in ("TIMEOUT", "ERROR", "XPASS"):
+    elif word in ("TIMEOUT", "ERROR"):
         outcome = FAILED
-    reason = match["reason"] or ""
-    message = "\n".join(filter(None, [f"{directive} {reason}".strip(), *said]))
-    return Result((match["name"] or "").strip() or f"test {match['number']}", outcome, message)
+    # tools/testing/selftests/kselftest.h puts the name behind the directive.
+    name = (match["name"] or "").strip() or reason.strip() or f"test {match['number']}"
+    message = "\n".join(filter(None, [f"{word} {reason}".strip(), *said]))
+    return Result(name, outcome, message)
+
+
+def _told_apart(results: Iterable[Result]) -> Iterator[Result]:
+    seen: dict[str, int] = {}
+    for result in results:
+        seen[result.name] = count = seen.get(result.name, 0) + 1
+        yield replace(result, name=f"{result.name} ({count})") if count > 1 else result
 
 
 def _joined(results: list[tuple[int, Result]]) -> Iterator[Result]:

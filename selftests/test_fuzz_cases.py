@@ -71,6 +71,9 @@ def test_a_saved_case_shows_nothing(saved: Path, tmp_path: Path) -> None:
     content = json.loads(saved.read_text())
     told = replay(content["case"], tmp_path / "case.txt")
     assert told["finding"] == "", told["what"]
+    if content["expected"].get("load") == "accepted" != told["load"]:
+        # The interpreter has less stack, and no tail calls beside functions.
+        privileges.need_jit()
     for name, expected in content["expected"].items():
         assert told[name] == expected, told
 

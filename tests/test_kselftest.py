@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from lab import journal
 from lab.cache import Cache
 from lab.cli import run_cli
-from lab.errors import ExitCode, UsageError
+from lab.errors import ExitCode, LabError, UsageError
 from lab.journal import Test
 from lab.kselftest.build import Program, _first_error
 from lab.kselftest.compare import BETTER, GONE, NEW, WORSE, compare, is_bad, table
-from lab.kselftest.run import results, script
+from lab.kselftest.run import Side, _require_results, best, results, script, unstable
 from lab.kselftest.suites import SUITES, find_suites
 
 SUITE = SUITES[0]
@@ -39,6 +41,8 @@ def test_programs_are_run_one_after_the_other(tmp_path: Path) -> None:
     found = ran(
         [
             program(tmp_path, "ktap", "echo 1..1; echo ok 1 case; exit 1"),
+            program(tmp_path, "dies", "echo ok 1 case; kill -SEGV $$"),
+            program(tmp_path, "bails", "echo ok 1 case; echo Bail out! no; exit 1"),
             program(tmp_path, "silent", "exit 0"),
             program(tmp_path, "skips", "exit 4"),
             program(tmp_path, "fails", "echo nonsense; exit 1"),
@@ -49,6 +53,10 @@ def test_programs_are_run_one_after_the_other(tmp_path: Path) -> None:
     assert found == {
         "seccomp/ktap/case": ("passed", ""),
         "seccomp/ktap": ("passed", ""),
+        "seccomp/dies/case": ("passed", ""),
+        "seccomp/dies": ("failed", "exit status 139"),
+        "seccomp/bails/case": ("passed", ""),
+        "seccomp/bails": ("failed", "it bailed out: no"),
         "seccomp/silent": ("passed", ""),
         "seccomp/skips": ("skipped", "exit status 4"),
         "seccomp/fails": ("failed", "exit status 1"),
@@ -88,6 +96,39 @@ def test_every_difference_is_named_and_judged() -> None:
     assert "3 1 1" in lines[1]
     assert "worse: seccomp/b: passed -> failed" in lines
     assert "gone: seccomp/d: passed -> gone" in lines
+
+
+def sides(*pairs: tuple[str, str]) -> list[tuple[Side, Side]]:
+    """Runs of both kernels, of one test."""
+    plan: Any = SimpleNamespace(kind="series")
+    return [
+        (Side(plan, Path(), outcomes(a=one), 0), Side(plan, Path(), outcomes(a=two), 0))
+        for one, two in pairs
+    ]
+
+
+def test_what_passes_once_can_pass_and_is_told_to_differ() -> None:
+    runs = sides(("passed", "failed"), ("passed", "passed"))
+    assert compare(best(runs, 0), best(runs, 1)) == []
+    assert unstable(runs) == [
+        "differs from run to run on the series: seccomp/a: failed, passed",
+    ]
+
+
+def test_what_never_passes_is_worse() -> None:
+    runs = sides(("passed", "failed"), ("failed", "failed"))
+    (row,) = compare(best(runs, 0), best(runs, 1))
+    assert is_bad(row)
+
+
+def test_what_fails_on_both_is_named() -> None:
+    both = outcomes(a="failed")
+    assert "fails on both: seccomp/a" in table(both, both, [])
+
+
+def test_a_suite_without_results_is_no_verdict() -> None:
+    with pytest.raises(LabError, match="seccomp gives no result"):
+        _require_results((SUITE,), sides(("skipped", "skipped"))[0])
 
 
 def test_a_test_that_is_skipped_now_is_worse() -> None:

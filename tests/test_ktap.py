@@ -60,8 +60,45 @@ def test_subtests_are_named_after_their_parent() -> None:
 
 
 def test_what_is_no_ktap_is_no_result() -> None:
-    report = parse(["okay", "okra 3", "not okay", "", "# ok 1 quoted", "Bail out!"])
+    report = parse(["okay", "okra 3", "not okay", "", "# ok 1 quoted"])
     assert (report.results, report.planned, report.missing) == ((), None, 0)
+
+
+def test_nesting_by_two_blanks_as_the_specification_shows_it() -> None:
+    text = "KTAP version 1\n1..1\n  KTAP version 1\n  1..1\n  ok 1 inner\nok 1 outer"
+    report = parse(text.splitlines())
+    assert [row.name for row in report.results] == ["outer/inner", "outer"]
+    assert report.missing == 0
+
+
+def test_a_failure_is_not_lost_for_what_follows_it() -> None:
+    report = parse(["not ok 3 selftests: x # exit=1", "not ok 4 foo #2 failed"])
+    assert [(row.name, row.outcome) for row in report.results] == [
+        ("selftests: x", FAILED),
+        ("foo", FAILED),
+    ]
+    assert "exit=1" in report.results[0].message
+
+
+def test_a_skipped_test_may_have_its_name_behind_the_directive() -> None:
+    report = parse(["ok 1 # SKIP needs root", "ok 2 # XPASS better than thought"])
+    assert [(row.name, row.outcome) for row in report.results] == [
+        ("needs root", SKIPPED),
+        ("better than thought", PASSED),
+    ]
+
+
+def test_a_bail_out_is_told() -> None:
+    assert parse(["ok 1 a", "Bail out! no memory"]).bailed == "no memory"
+    assert parse(["ok 1 a"]).bailed is None
+
+
+def test_two_results_of_one_name_are_told_apart() -> None:
+    report = parse(["not ok 1 same", "ok 2 same"])
+    assert [(row.name, row.outcome) for row in report.results] == [
+        ("same", FAILED),
+        ("same (2)", PASSED),
+    ]
 
 
 def test_a_result_without_a_name_has_its_number() -> None:

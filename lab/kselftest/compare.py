@@ -66,6 +66,9 @@ def table(
         different = sum(1 for row in differences if _of(suite, row.id))
         same = len(ours.keys() | theirs.keys()) - different
         lines.append(f"{suite:{width}}  {_counts(theirs):>28}   {_counts(ours):>6}   {same}")
+    for name, test in series.items():
+        if test.state == journal.FAILED and name in base and base[name].state == journal.FAILED:
+            lines.append(f"fails on both: {name}")
     for row in differences:
         lines.append(f"{row.kind}: {row.id}: {row.base or 'not there'} -> {row.series or 'gone'}")
         lines += [f"    | {line}" for line in row.message.splitlines()[-6:] if is_bad(row)]

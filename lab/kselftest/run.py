@@ -14,7 +14,7 @@ from lab.errors import ExitCode, LabError
 from lab.guest_script import GuestCommand
 from lab.journal import Journal, Test
 from lab.kselftest.build import Program, build_suites
-from lab.kselftest.compare import Difference, compare, is_bad, table
+from lab.kselftest.compare import RANK, compare, is_bad, table
 from lab.kselftest.suites import Suite
 from lab.options import Session
 from lab.pipeline import (
@@ -37,7 +37,7 @@ SKIP_STATUS, TIMEOUT_STATUS = 4, 124
 """KSFT_SKIP (tools/testing/selftests/kselftest.h), and what timeout(1) makes of a hang."""
 
 ATTEMPTS = 2
-"""How often a program is run again before a result that is worse counts."""
+"""How often a program is run again, on both kernels, before a result that is worse counts."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Side:
 def run_kselftest(session: Session, plan: Plan, suites: Sequence[Suite], command: list[str]) -> int:
     """Both kernels, the suites of the patched tree; FAILED if the series is worse anywhere.
 
-    Raises LabError if a stage fails.
+    Raises LabError if a stage fails, or if a suite gives no result: nothing can be said then.
     """
     kernel = bring_kernel(session, plan)
     request = GuestRequest(
@@ -69,65 +69,86 @@ def run_kselftest(session: Session, plan: Plan, suites: Sequence[Suite], command
         if program.path is None:
             session.ui.warn(f"not built: {program.id}: {program.problem}")
     control = replace(plan, control=True)
-    base = run_side(session, control, bring_kernel(session, control), programs, command)
-    series = run_side(session, plan, kernel, programs, command)
-    for side in (base, series):
-        if side.code not in (ExitCode.PASSED, ExitCode.FAILED):
-            session.ui.out(f"{side.plan.kind}: exit code {side.code}, see {side.run}")
-            return side.code
-    series, unstable = again(session, plan, kernel, programs, command, base, series)
-    differences = compare(base.tests, series.tests)
-    lines = table(base.tests, series.tests, differences)
-    lines += [f"differs from run to run: {name}" for name in unstable]
-    lines += [
-        f"not run: {program.id}: {program.problem}" for program in programs if program.problem
-    ]
-    lines += [
-        f"not run: {suite.name}/{name}: {why}" for suite in suites for name, why in suite.leave_out
-    ]
-    return _conclude(session, series, lines, differences)
+    kernels = ((control, bring_kernel(session, control)), (plan, kernel))
+    runs: list[tuple[Side, Side]] = []
+    chosen: Sequence[Program] = programs
+    while chosen and len(runs) <= ATTEMPTS:
+        if runs:
+            session.ui.say(f"again, since something differs: {', '.join(p.id for p in chosen)}")
+        sides = [run_side(session, *one, chosen, command) for one in kernels]
+        for side in sides:
+            if side.code not in (ExitCode.PASSED, ExitCode.FAILED):
+                session.ui.out(f"{side.plan.kind}: exit code {side.code}, see {side.run}")
+                return side.code
+        runs.append((sides[0], sides[1]))
+        _require_results(suites if len(runs) == 1 else (), runs[0])
+        chosen = _differing(programs, runs)
+    return _conclude(session, runs, suites, programs)
+
+
+def _require_results(suites: Sequence[Suite], sides: tuple[Side, Side]) -> None:
+    for suite in suites:
+        for side in sides:
+            states = [t.state for n, t in side.tests.items() if n.startswith(f"{suite.name}/")]
+            if not set(states) & {journal.PASSED, journal.FAILED}:
+                raise LabError(
+                    f"{suite.name} gives no result on the {side.plan.kind} kernel.",
+                    hint=f"See {side.run} and the warnings about what was not built.",
+                )
+
+
+def _differing(programs: Sequence[Program], runs: Sequence[tuple[Side, Side]]) -> list[Program]:
+    base, series = best(runs, 0), best(runs, 1)
+    names = [row.id for row in compare(base, series) if is_bad(row)]
+    return [program for program in programs if any(_is_of(program, name) for name in names)]
+
+
+def best(runs: Sequence[tuple[Side, Side]], side: int) -> dict[str, Test]:
+    """Each test's best result over the runs of a kernel: what it can do if nothing disturbs it."""
+    found: dict[str, Test] = {}
+    for run in runs:
+        for name, test in run[side].tests.items():
+            known = found.get(name)
+            if known is None or RANK.get(test.state, 0) > RANK.get(known.state, 0):
+                found[name] = test
+    return found
+
+
+def unstable(runs: Sequence[tuple[Side, Side]]) -> list[str]:
+    """Tests whose results on one kernel are not always the same, with all of them."""
+    lines = []
+    for side, kind in enumerate(("base", "series")):
+        names = dict.fromkeys(name for run in runs for name in run[side].tests)
+        for name in names:
+            states = [r[side].tests[name].state for r in runs if name in r[side].tests]
+            if len(set(states)) > 1:
+                lines.append(f"differs from run to run on the {kind}: {name}: {', '.join(states)}")
+    return lines
 
 
 def _conclude(
-    session: Session, series: Side, lines: list[str], differences: Sequence[Difference]
+    session: Session,
+    runs: Sequence[tuple[Side, Side]],
+    suites: Sequence[Suite],
+    programs: Sequence[Program],
 ) -> int:
+    base, series = best(runs, 0), best(runs, 1)
+    differences = compare(base, series)
+    lines = table(base, series, differences)
+    lines += unstable(runs)
+    lines += [f"not run: {p.id}: {p.problem}" for p in programs if p.problem]
+    lines += [
+        f"not run: {suite.name}/{name}: {why}" for suite in suites for name, why in suite.leave_out
+    ]
     bad = [row for row in differences if is_bad(row)]
-    atomic_write(series.run / TABLE, "\n".join(lines) + "\n")
+    run = runs[0][1].run
+    atomic_write(run / TABLE, "\n".join(lines) + "\n")
     for line in lines:
         session.ui.out(line)
     word = f"worse than the base in {len(bad)}" if bad else "the same as the base or better"
-    session.ui.out(f"{series.run.name}: {len(series.tests)} results, {word}")
-    session.ui.out(f"  directory: {series.run}")
+    session.ui.out(f"{run.name}: {len(series)} results, {word}")
+    session.ui.out(f"  directory: {run}")
     return ExitCode.FAILED if bad else ExitCode.PASSED
-
-
-def again(
-    session: Session,
-    plan: Plan,
-    kernel: Kernel,
-    programs: Sequence[Program],
-    command: list[str],
-    base: Side,
-    series: Side,
-) -> tuple[Side, list[str]]:
-    """Run programs with worse results again: what passes then differs from run to run, and is told
-    as that. The series' side as it counts, and those names.
-    """
-    unstable: list[str] = []
-    for _ in range(ATTEMPTS):
-        worse = [row.id for row in compare(base.tests, series.tests) if is_bad(row)]
-        chosen = [program for program in programs if any(_is_of(program, name) for name in worse)]
-        if not chosen:
-            break
-        session.ui.say(f"again, since something is worse: {', '.join(p.id for p in chosen)}")
-        retry = run_side(session, plan, kernel, chosen, command)
-        if retry.code not in (ExitCode.PASSED, ExitCode.FAILED):
-            break
-        mended = [row.id for row in compare(base.tests, {**series.tests, **retry.tests})]
-        unstable += [name for name in worse if name in retry.tests and name not in mended]
-        fixed = {name: retry.tests[name] for name in worse if name in retry.tests}
-        series = replace(series, tests={**series.tests, **fixed})
-    return series, unstable
 
 
 def _is_of(program: Program, name: str) -> bool:
@@ -242,6 +263,11 @@ def _whole(found: ktap.Report, status: int | None) -> tuple[str, str]:
         return journal.FAILED, f"it did not end; in flight: {found.running or 'unknown'}"
     if status == TIMEOUT_STATUS:
         return journal.FAILED, f"it took too long; in flight: {found.running or 'unknown'}"
+    if found.bailed is not None:
+        return journal.FAILED, f"it bailed out: {found.bailed}"
+    if status not in (0, 1, SKIP_STATUS):
+        # Neither what the harness ends with after failures nor a skip: a signal, mostly.
+        return journal.FAILED, f"exit status {status}"
     if found.missing:
         return journal.FAILED, f"{found.missing} of {found.planned} results are missing"
     if found.results:
