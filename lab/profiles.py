@@ -152,7 +152,7 @@ PROFILES: tuple[Profile, ...] = (
         "debug",
         "KASAN, UBSAN, lockdep, kmemleak, allocations that fail",
         configuration=_configuration("debug"),
-        selection=("selftests", "selftests/debug"),
+        environment=(("SECCOMP_LAB_ALSO", "debug"),),
         apart="takes many times as long",
     ),
     Profile(

@@ -82,6 +82,8 @@ PATTERNS: tuple[Pattern, ...] = (
     _pattern(
         "corruption", r"(?:list_add|list_del) corruption|refcount_t: |usercopy: Kernel memory"
     ),
+    # mm/page_alloc.c, warn_alloc(): with a trace, but neither BUG nor WARNING before it
+    _pattern("allocation", r"\S+: (?:page allocation failure|vmalloc error)"),
     _pattern("NMI", r"Uhhuh\. NMI received"),
 )
 """Tried in this order; the first that matches names the kind."""

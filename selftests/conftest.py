@@ -3,8 +3,9 @@
 Environment: ``SECCOMP_LAB_KERNEL`` is ``series`` (default) or ``base``; ``SECCOMP_LAB_EVENTS``
 names a file that gets one JSON object per line; ``SECCOMP_LAB_GUEST`` is what the lab built for
 the guest; ``SECCOMP_LAB_LACKS`` names, with commas, what this guest may lack;
-``SECCOMP_LAB_SLOWNESS`` is how many times longer than with the default kernel things may take;
-``SECCOMP_LAB_LIMIT`` is the time for one test, in seconds, else 90 times that.
+``SECCOMP_LAB_ALSO`` names directories that are otherwise left out; ``SECCOMP_LAB_SLOWNESS`` is how
+many times longer than with the default kernel things may take; ``SECCOMP_LAB_LIMIT`` is the time
+for one test, in seconds, else 90 times that.
 
 On the series a missing feature fails a test. On the base it is what the test is expected to report:
 such a test counts as *absent*, shown as skipped by pytest, and one that passes is a fault. Where
@@ -38,8 +39,11 @@ LACKS = frozenset(filter(None, os.environ.get("SECCOMP_LAB_LACKS", "").split(","
 LIMIT = round(float(os.environ.get("SECCOMP_LAB_LIMIT", 90 * child.SLOWNESS)))
 """Seconds for one test, under emulation on a busy machine."""
 
-collect_ignore = ["off", "debug", "triggers"]
-"""For kernels of their own: collected where they are named."""
+ALSO = frozenset(os.environ.get("SECCOMP_LAB_ALSO", "").split(","))
+collect_ignore = sorted({"off", "debug", "triggers"} - ALSO)
+"""For kernels of their own: collected where they are named, or among the others by ALSO (pytest
+drops a directory that is named beside the one above it).
+"""
 
 MARKERS = (
     "patch(*numbers): the patches of the series that the test proves",

@@ -141,3 +141,27 @@ def test_a_malformed_allowlist_is_an_error(tmp_path: Path, text: str) -> None:
 
 def test_the_projects_own_allowlist_can_be_read() -> None:
     load_allowlist()
+
+
+WARNED = """\
+[    0.000000] Linux version 7.3.4
+[    1.000000] seccomp-lab: start selftests/a.py::test_b
+[    2.000000] python: {what}, mode:0x100dc0(GFP_USER|__GFP_ZERO), nodemask=(null)
+[    2.000001] CPU: 1 UID: 0 PID: 71 Comm: python Not tainted 7.3.4+ #1
+[    2.000002] Call Trace:
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "allowed"),
+    [
+        ("vmalloc error: size 4096, align 0x1, vm_struct allocation failed", True),
+        ("page allocation failure: order:6", False),
+    ],
+)
+def test_an_allocation_that_fails_is_a_splat_of_its_own_and_allowed_if_injected(
+    what: str, allowed: bool
+) -> None:
+    (splat,) = scan(WARNED.format(what=what), load_allowlist(today=TODAY))
+    assert splat.kind == "allocation"
+    assert bool(splat.allowed) == allowed
