@@ -36,13 +36,15 @@ class Result:
 @dataclass(frozen=True)
 class Report:
     """What a program printed. ``planned`` is the outermost plan's number, None without one.
-    ``running`` is a test that was begun and has no result; ``bailed`` is the reason of a bail-out.
+    ``running`` is a test that was begun and has no result; ``bailed`` is the reason of a bail-out;
+    ``own`` is the program's own result, of one that prints it.
     """
 
     results: tuple[Result, ...]
     planned: int | None
     running: str | None
     bailed: str | None = None
+    own: Result | None = None
 
     @property
     def missing(self) -> int:
@@ -81,7 +83,7 @@ def parse(lines: Iterable[str]) -> Report:
             continue
         results.append((len(match["indent"]), _result(match, said)))
         running, said = None, []
-    return Report(tuple(_told_apart(_joined(results))), planned, running, bailed)
+    return Report(tuple(told_apart(_joined(results))), planned, running, bailed)
 
 
 def _result(match: re.Match[str], said: list[str]) -> Result:
@@ -102,7 +104,8 @@ def _result(match: re.Match[str], said: list[str]) -> Result:
     return Result(name, outcome, message)
 
 
-def _told_apart(results: Iterable[Result]) -> Iterator[Result]:
+def told_apart(results: Iterable[Result]) -> Iterator[Result]:
+    """The same results, of which no two have one name."""
     seen: dict[str, int] = {}
     for result in results:
         seen[result.name] = count = seen.get(result.name, 0) + 1

@@ -54,6 +54,7 @@ CONFIGURATIONS: tuple[Configuration, ...] = (
     Configuration(
         "no-extended", (*COMMON, "lsm", "checkpoint"), series_fragments=("without/extended",)
     ),
+    Configuration("kselftest", (*COMMON, "lsm", "checkpoint", "kselftest")),
     Configuration("no-checkpoint", (*COMMON, "lsm", "without/checkpoint")),
     Configuration("no-security", (*COMMON, "without/security", "checkpoint")),
     Configuration(
@@ -162,6 +163,12 @@ PROFILES: tuple[Profile, ...] = (
         apart="takes an hour or more, emulated",
         patience=6.0,
         environment=(("SECCOMP_LAB_ROUNDS", "100000"), ("SECCOMP_LAB_LIMIT", "3600")),
+    ),
+    Profile(
+        "kselftest",
+        "what the tree's own selftests ask for; for `lab kselftest`",
+        configuration=_configuration("kselftest"),
+        apart="is the default one with more",
     ),
     Profile(
         "triggers",

@@ -13,11 +13,13 @@ from lab import journal
 from lab.cache import Cache
 from lab.cli import run_cli
 from lab.errors import ExitCode, LabError, UsageError
+from lab.gitrepo import Git
 from lab.journal import Test
-from lab.kselftest.build import Program, _first_error
+from lab.kselftest import test_progs
+from lab.kselftest.build import _first_error
 from lab.kselftest.compare import BETTER, GONE, NEW, WORSE, compare, is_bad, table
 from lab.kselftest.run import Side, _require_results, best, results, script, unstable
-from lab.kselftest.suites import SUITES, find_suites
+from lab.kselftest.suites import SUITES, ProgFile, Program, Suite, find_suites
 
 SUITE = SUITES[0]
 
@@ -150,3 +152,121 @@ def test_an_unknown_suite_names_the_known(cache: Cache) -> None:
         find_suites(("nonsense",))
     assert "seccomp" in caught.value.hint
     assert run_cli(["kselftest", "nonsense", "--cache", str(cache.root)]) == ExitCode.USAGE
+
+
+RUNNER = Suite("bpf", files=(ProgFile("one"), ProgFile("many", ("many_b",)), ProgFile("gone")))
+
+PRINTED = """\
+WARNING! Selftests relying on bpf_testmod.ko will be skipped.
+#7/1     token/map: with a colon:OK
+test_setup:FAIL:create unexpected error: -1
+#7/2     token/prog:FAIL
+#7/3     token/prog:SKIP
+#7       token:FAIL
+Summary: 0/1 PASSED, 1 SKIPPED, 1 FAILED
+"""
+
+
+def test_what_the_runner_of_bpf_prints() -> None:
+    found = test_progs.parse(PRINTED.splitlines())
+    assert [(result.name, result.outcome) for result in found.results] == [
+        ("map: with a colon", "passed"),
+        ("prog", "failed"),
+        ("prog (2)", "skipped"),
+    ]
+    assert found.results[1].message == "test_setup:FAIL:create unexpected error: -1"
+    assert found.own is not None
+    assert (found.own.name, found.own.outcome) == ("token", "failed")
+    assert sum(map(test_progs.is_result, PRINTED.encode().splitlines())) == 4
+
+
+@pytest.mark.parametrize(
+    ("line", "outcome", "message"),
+    [
+        ("#12      section_names:OK", "passed", ""),
+        ("#12      section_names:SKIP", "skipped", ""),
+        ("#12      section_names:SKIP (not built)", "skipped", "not built"),
+        ("#12      section_names:OK (SKIP: 1/3)", "passed", "SKIP: 1/3"),
+    ],
+)
+def test_a_test_without_parts(line: str, outcome: str, message: str) -> None:
+    found = test_progs.parse([line])
+    assert found.own is not None
+    assert (found.results, found.own.outcome, found.own.message) == ((), outcome, message)
+
+
+def test_a_runner_that_prints_no_result_has_failed(tmp_path: Path) -> None:
+    script_ = program(tmp_path, "test_progs", 'echo "$PWD $*"; echo Summary')
+    one = Program(RUNNER, "one", script_.path, arguments=("-a", "one"), directory=tmp_path)
+    assert ran([one]) == {"bpf/one": ("failed", "it bailed out: the runner printed no result")}
+
+
+def test_a_runner_is_told_which_test_where_its_files_are(tmp_path: Path) -> None:
+    body = '[ "$PWD" = "$(dirname "$0")" ] && echo "#1 $2/part:OK" && echo "#1 $2:OK"'
+    script_ = program(tmp_path, "test_progs", body)
+    one = Program(RUNNER, "one", script_.path, arguments=("-a", "one"), directory=tmp_path)
+    assert ran([one]) == {"bpf/one/part": ("passed", ""), "bpf/one": ("passed", "")}
+
+
+@pytest.fixture
+def bpf_tree(tmp_path: Path) -> Path:
+    """A tree with three tests, of which the suite wants two."""
+    tree = tmp_path / "tree"
+    for name, text in {
+        "prog_tests/one.c": '#include "map.skel.h"\nvoid test_one(void)\n{\n}\n',
+        "prog_tests/many.c": (
+            '#include <x.h>\n#include "./look.lskel.h"\n'
+            "void test_many_a(void)\n{\n}\nvoid serial_test_many_b(void)\n{\n}\n"
+        ),
+        "prog_tests/other.c": '#include "other.skel.h"\n',
+        "progs/map.c": '#include "shared.c"\n',
+        "progs/shared.c": "",
+        "progs/look.c": "",
+        "progs/other.c": "",
+        "progs/all.h": "",
+        "helpers.c": "",
+    }.items():
+        path = tree / test_progs.BPF / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    git = Git(tree)
+    git.run("init", "-q")
+    git.run("add", "-f", ".")
+    return tree
+
+
+def test_only_what_the_tests_need_is_copied(bpf_tree: Path, tmp_path: Path) -> None:
+    target = tmp_path / "copy"
+    test_progs.mirror(bpf_tree, target, RUNNER.files)
+    copied = (target / test_progs.BPF).rglob("*.[ch]")
+    assert {str(path.relative_to(target / test_progs.BPF)) for path in copied} == {
+        "prog_tests/one.c",
+        "prog_tests/many.c",
+        "progs/map.c",
+        "progs/shared.c",
+        "progs/look.c",
+        "progs/all.h",
+        "helpers.c",
+    }
+
+
+def test_a_test_that_is_not_built_is_named_with_the_reason(bpf_tree: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    test_progs.mirror(bpf_tree, output / test_progs.SOURCE, RUNNER.files)
+    (output / test_progs.RUNNER).touch()
+    (output / "one.test.o").touch()
+    error = "prog_tests/many.c:3:1: fatal error: look.lskel.h: No such file"
+    found = list(test_progs.programs(RUNNER, output, f"cc\nprogs/x.c:1:1: error: no\n{error}\n"))
+    assert [(program.name, program.path, program.problem) for program in found] == [
+        ("one", output / test_progs.RUNNER, ""),
+        ("many_b", None, error),
+        ("gone", None, "this tree's prog_tests/gone.c has no such test"),
+    ]
+
+
+def test_without_a_runner_nothing_runs(bpf_tree: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    test_progs.mirror(bpf_tree, output / test_progs.SOURCE, RUNNER.files)
+    log = "x.c:1:1: error: no\nmake: *** [Makefile:1: all] Error 2"
+    found = list(test_progs.programs(RUNNER, output, log))
+    assert found[0].problem == "x.c:1:1: error: no"

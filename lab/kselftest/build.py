@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from lab import proc
 from lab.cache import atomic_write
-from lab.kselftest.suites import Suite
+from lab.kselftest import test_progs
+from lab.kselftest.suites import Program, Suite
 from lab.pipeline import Kernel
 from lab.source_state import source_digest
 from lab.ui import Ui
@@ -23,21 +24,6 @@ ERROR = re.compile(
 PRINT = "lab-programs: ; @echo $(TEST_GEN_PROGS) $(TEST_PROGS)"
 
 
-@dataclass(frozen=True)
-class Program:
-    """A program of a suite. ``path`` is None if it could not be built; ``problem`` says why."""
-
-    suite: Suite
-    name: str
-    path: Path | None
-    problem: str = ""
-
-    @property
-    def id(self) -> str:
-        """How results are named: suite/program."""
-        return f"{self.suite.name}/{self.name}"
-
-
 def build_suites(
     kernel: Kernel, request: GuestRequest, suites: Sequence[Suite], ui: Ui
 ) -> list[Program]:
@@ -46,35 +32,66 @@ def build_suites(
     Raises LabError if the tree's headers cannot be made.
     """
     include = headers(request)
-    result = []
+    result: list[Program] = []
     for suite in suites:
-        output = request.build_dir / "kselftest" / suite.name
         ui.say(f"building {SELFTESTS}/{suite.name}")
-        log = _make(kernel, suite, include, output)
-        left_out = dict(suite.leave_out)
-        for name in _names(kernel, suite, include, output):
-            if name in left_out:
-                continue
-            path = output / name
-            problem = "" if path.is_file() else _first_error(log, name)
-            result.append(Program(suite, name, path if not problem else None, problem))
+        build = _build_runner if suite.files else _build_programs
+        result += build(kernel, request, suite, include)
     return result
 
 
-def _make(kernel: Kernel, suite: Suite, include: Path, output: Path) -> str:
-    source = kernel.configured.source.tree
-    stamp = output.parent / f"{suite.name}.key"
-    log = output.parent / f"{suite.name}.log"
-    key = source_digest(source, (SELFTESTS, "include/uapi", "arch/x86/include/uapi"))
-    if stamp.is_file() and stamp.read_text() == key:
-        return log.read_text(errors="backslashreplace")
+def _build_programs(
+    kernel: Kernel, request: GuestRequest, suite: Suite, include: Path
+) -> Iterator[Program]:
+    """A program for each that the suite's Makefile wants run."""
+    output, log = _places(request, suite)
+    key = source_digest(request.tree, (SELFTESTS, "include/uapi", "arch/x86/include/uapi"))
+    # What can be built is, and the rest is told by name.
+    command = [*_command(kernel, suite, include, output), "-k", "all"]
+    _once(output, log, key, lambda: proc.run(command, check=False, log=log))
+    left_out = dict(suite.leave_out)
+    for name in _names(kernel, suite, include, output):
+        if name in left_out:
+            continue
+        path = output / name
+        problem = "" if path.is_file() else _first_error(_text(log), name)
+        yield Program(suite, name, path if not problem else None, problem)
+
+
+def _build_runner(
+    kernel: Kernel,
+    request: GuestRequest,
+    suite: Suite,
+    include: Path,  # noqa: ARG001 - its Makefile knows where the tree's own are
+) -> Iterator[Program]:
+    """A program for each test of the runner."""
+    output, log = _places(request, suite)
+    key = test_progs.key(request, suite)
+    _once(output, log, key, lambda: test_progs.make(kernel, request, suite, output, log))
+    return test_progs.programs(suite, output, _text(log))
+
+
+def _places(request: GuestRequest, suite: Suite) -> tuple[Path, Path]:
+    """Where a suite is built, and the log of that."""
+    output = request.build_dir / "kselftest" / suite.name
+    return output, output.with_name(f"{suite.name}.log")
+
+
+def _once(output: Path, log: Path, key: str, build: Callable[[], object]) -> None:
+    """Build into an empty directory, unless that was done for this key."""
+    stamp = output.with_name(f"{output.name}.key")
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    if stamp.is_file() and stamp.read_text() == digest:
+        return
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
     log.unlink(missing_ok=True)
-    # What can be built is, and the rest is told by name.
-    done = proc.run([*_command(kernel, suite, include, output), "-k", "all"], check=False, log=log)
-    atomic_write(stamp, key)
-    return done.stdout + log.read_text(errors="backslashreplace")
+    build()
+    atomic_write(stamp, digest)
+
+
+def _text(log: Path) -> str:
+    return log.read_text(errors="backslashreplace")
 
 
 def _command(kernel: Kernel, suite: Suite, include: Path, output: Path) -> list[str]:

@@ -13,9 +13,10 @@ from lab.cache import atomic_write
 from lab.errors import ExitCode, LabError
 from lab.guest_script import GuestCommand
 from lab.journal import Journal, Test
-from lab.kselftest.build import Program, build_suites
+from lab.kselftest import test_progs
+from lab.kselftest.build import build_suites
 from lab.kselftest.compare import RANK, compare, is_bad, table
-from lab.kselftest.suites import Suite
+from lab.kselftest.suites import Program, Suite
 from lab.options import Session
 from lab.pipeline import (
     Kernel,
@@ -165,10 +166,19 @@ def script(programs: Sequence[Program]) -> str:
         lines += [
             f"echo seccomp-lab: start {name} > /dev/kmsg",
             f"echo '{BEGIN}'{name}",
-            f"timeout -k 5 {program.suite.limit} {shlex.quote(str(program.path))} 2>&1",
+            f"({_command(program)}) 2>&1",
             f"status=$?; echo; echo '{END}'{name} $status",
         ]
     return "\n".join(lines)
+
+
+def _command(program: Program) -> str:
+    """The shell command of one program, which ends in time."""
+    limit = ("timeout", "-k", "5", str(program.suite.limit))
+    command = shlex.join([*limit, str(program.path), *program.arguments])
+    if program.directory is None:
+        return command
+    return f"cd {shlex.quote(str(program.directory))} && {command}"
 
 
 def run_side(
@@ -235,7 +245,7 @@ class _Counter:
         """Take in a piece of output."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            if line.lstrip().startswith((b"ok ", b"not ok ")):
+            if line.lstrip().startswith((b"ok ", b"not ok ")) or test_progs.is_result(line):
                 self._advance()
 
 
@@ -251,7 +261,8 @@ def results(programs: Sequence[Program], text: str) -> Iterator[tuple[str, str, 
             yield program.id, journal.FAILED, "it was not started"
             continue
         status = int(tail.split("\n", 1)[0] or -1) if ended else None
-        found = ktap.parse(output.splitlines())
+        parse = test_progs.parse if program.suite.files else ktap.parse
+        found = parse(output.splitlines())
         for result in found.results:
             yield f"{program.id}/{result.name}", result.outcome, result.message
         yield program.id, *_whole(found, status)
@@ -263,13 +274,15 @@ def _whole(found: ktap.Report, status: int | None) -> tuple[str, str]:
         return journal.FAILED, f"it did not end; in flight: {found.running or 'unknown'}"
     if status == TIMEOUT_STATUS:
         return journal.FAILED, f"it took too long; in flight: {found.running or 'unknown'}"
-    if found.bailed is not None:
-        return journal.FAILED, f"it bailed out: {found.bailed}"
     if status not in (0, 1, SKIP_STATUS):
         # Neither what the harness ends with after failures nor a skip: a signal, mostly.
         return journal.FAILED, f"exit status {status}"
+    if found.bailed is not None:
+        return journal.FAILED, f"it bailed out: {found.bailed}"
     if found.missing:
         return journal.FAILED, f"{found.missing} of {found.planned} results are missing"
+    if found.own is not None:
+        return found.own.outcome, found.own.message
     if found.results:
         # The single results say more than the status, which is theirs summed up.
         return journal.PASSED, ""
