@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from selftests.harness import child, kernel_btf, lsm, privileges, seccomp, uapi
+from selftests.harness import btf, child, kernel_btf, lsm, privileges, seccomp, uapi
 from selftests.harness.asm import (
+    R0,
     R1,
     R2,
     R3,
@@ -344,10 +345,10 @@ def _read_btf_once(thing: Thing) -> None:
         thing.build()
 
 
-def attempt(thing: Thing) -> Verdict:
-    """Load a filter that uses the thing, with all that it needs but CAP_SYS_PTRACE."""
+def attempt(thing: Thing, *more: int) -> Verdict:
+    """Load a filter that uses the thing, with all that it takes but CAP_SYS_PTRACE, and more."""
     ready = thing.build()
-    privileges.set_caps(CAP_BPF, CAP_PERFMON)
+    privileges.set_caps(CAP_BPF, CAP_PERFMON, *more)
     try:
         prog_load(ready.program, fd_array=ready.fd_array, fd_array_cnt=ready.fd_array_cnt)
     except BpfError as error:
@@ -360,7 +361,7 @@ def attempt(thing: Thing) -> Verdict:
 def test_each_kind_of_state_is_refused_and_named(thing: Thing) -> None:
     """What loads while nothing denies it is EACCES when denied, and the log says what and why."""
     _read_btf_once(thing)
-    allowed = child.run(lambda: attempt(thing))
+    allowed = child.run(lambda: attempt(thing, CAP_SYS_PTRACE))
     assert allowed.code == 0 or (thing.unless and thing.unless in allowed.log), allowed
     with sysctl(PTRACE_SCOPE, 2):
         denied = child.run(lambda: attempt(thing))
@@ -528,6 +529,37 @@ def test_a_bpf_lsm_program_denies_installing(denier: Denier) -> None:
         return denied, asked, installing(pure), denier.asked
 
     assert child.run(case) == (errno.EPERM, 1, 0, 1)
+
+
+def _reading_by_number() -> tuple[list[Source], btf.FuncInfo]:
+    """A filter that reads kernel memory without a map, a helper or a variable."""
+    program = [
+        *on_syscall(NR.getppid, mov(R1, 0), call_label("peek"), *ret(SECCOMP_RET_ERRNO | 9)),
+        Label("peek"),
+        load(1, R0, R1, 0),
+        exit_(),
+    ]
+    return program, btf.untrusted_argument(program, "peek")
+
+
+@pytest.mark.patch(7, 8)
+def test_kernel_pointers_are_refused_where_state_is_denied(denier: Denier) -> None:
+    """Root may follow them, unless an LSM denies him state: EACCES at load, EPERM afterwards."""
+
+    def case() -> tuple[Verdict, int]:
+        program, info = _reading_by_number()
+        prog = prog_load(program, functions=info.fields)
+        denier.aim()
+        installed = installing(prog)
+        try:
+            prog_load(program, functions=info.fields)
+        except BpfError as error:
+            return Verdict(error.errno or -1, error.log), installed
+        return Verdict(0), installed
+
+    denied, installed = child.run(case)
+    assert_denied(denied, "kernel pointers")
+    assert installed == errno.EPERM
 
 
 MUCH = on_syscall(

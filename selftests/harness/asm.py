@@ -181,8 +181,8 @@ def _registers(insn: Insn) -> int:
     return insn.src | insn.dst << 4
 
 
-def assemble(program: Iterable[Source]) -> bytes:
-    """The program's instructions as the kernel takes them. Raises KeyError for an unknown label."""
+def _laid_out(program: Iterable[Source]) -> tuple[dict[str, int], list[tuple[int, Insn]]]:
+    """Where the labels are, and each instruction with its place."""
     places: dict[str, int] = {}
     insns: list[tuple[int, Insn]] = []
     at = 0
@@ -192,6 +192,17 @@ def assemble(program: Iterable[Source]) -> bytes:
             continue
         insns.append((at, item))
         at += 2 if item.imm64_high is not None else 1
+    return places, insns
+
+
+def place_of(program: Iterable[Source], label: str) -> int:
+    """The number of the instruction behind a label. Raises KeyError."""
+    return _laid_out(program)[0][label]
+
+
+def assemble(program: Iterable[Source]) -> bytes:
+    """The program's instructions as the kernel takes them. Raises KeyError for an unknown label."""
+    places, insns = _laid_out(program)
     out = bytearray()
     for place, insn in insns:
         off, imm = insn.off, insn.imm

@@ -7,8 +7,9 @@ import ctypes
 import os
 import struct
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from selftests.harness import uapi
@@ -130,9 +131,12 @@ def prog_load(
     license_: bytes = b"GPL",
     log_level: int = 1,
     fd_array: tuple[int, ...] = (),
+    functions: Mapping[str, int] = MappingProxyType({}),
     **fields: int,
 ) -> Prog:
-    """Load a program; ``fields`` are further fields of :class:`ProgLoadAttr`. Raises BpfError."""
+    """Load a program; ``functions`` (:class:`selftests.harness.btf.FuncInfo`) and ``fields`` are
+    further fields of :class:`ProgLoadAttr`. Raises BpfError.
+    """
     code = assemble(program)
     insns, licence, log = buffer(code), buffer(license_), buffer(b"\0" * LOG_SIZE)
     fds = buffer(struct.pack(f"={len(fd_array)}i", *fd_array))
@@ -147,7 +151,7 @@ def prog_load(
         prog_name=b"lab",
         fd_array=address(fds) if fd_array else 0,
     )
-    for name, value in fields.items():
+    for name, value in {**functions, **fields}.items():
         setattr(attr, name, value)
     try:
         fd = bpf(uapi.BPF_PROG_LOAD, attr)
