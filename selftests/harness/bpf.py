@@ -138,7 +138,8 @@ def prog_load(
     further fields of :class:`ProgLoadAttr`. Raises BpfError.
     """
     code = assemble(program)
-    insns, licence, log = buffer(code), buffer(license_), buffer(b"\0" * LOG_SIZE)
+    insns, licence = buffer(code), buffer(license_)
+    log = buffer(b"\0" * (LOG_SIZE if log_level else 1))
     fds = buffer(struct.pack(f"={len(fd_array)}i", *fd_array))
     attr = ProgLoadAttr(
         prog_type=type_,
