@@ -161,9 +161,10 @@ WAYS = (
 ways = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
 
 
-def refusal(way: Way, prog_flags: int = 0, prog_token_fd: int = 0) -> tuple[int, bool, bool]:
+def refusal(
+    way: Way, ready: Filter, prog_flags: int = 0, prog_token_fd: int = 0
+) -> tuple[int, bool, bool]:
     """Load it: 0 or an errno, whether CAP_PERFMON was withheld, and whether that was the reason."""
-    ready = way.build()
     try:
         ready.load(prog_flags, prog_token_fd)
     except BpfError as error:
@@ -179,18 +180,20 @@ def refusal(way: Way, prog_flags: int = 0, prog_token_fd: int = 0) -> tuple[int,
 )
 def test_cap_perfmon_sees_no_kernel_memory(way: Way, caps: tuple[int, ...]) -> None:
     """Refused, and the log says what was in vain, and what it would take."""
-    assert privileges.as_user(lambda: refusal(way), *caps) == (way.code, True, True)
+    ready = way.build()
+    assert privileges.as_user(lambda: refusal(way, ready), *caps) == (way.code, True, True)
 
 
 @ways
 def test_a_token_sees_no_kernel_memory(way: Way) -> None:
     """Delegation stands for CAP_PERFMON; the user namespace's own CAP_SYS_PTRACE is not enough."""
     ours, theirs = socket.socketpair()
+    ready = way.build()
 
     def case() -> tuple[int, bool, bool]:
         privileges.become_user()
         mine = token.obtain(theirs)
-        return refusal(way, token.BPF_F_TOKEN_FD, mine.fd)
+        return refusal(way, ready, token.BPF_F_TOKEN_FD, mine.fd)
 
     with child.running(lambda: token.administer(ours)):
         assert child.run(case) == (way.code, True, True)
@@ -213,5 +216,6 @@ def test_cap_sys_ptrace_sees_kernel_memory(way: Way) -> None:
 @pytest.mark.parametrize("way", [way for way in WAYS if way.perfmon], ids=lambda way: way.name)
 def test_cap_sys_ptrace_alone_sees_nothing(way: Way) -> None:
     """It is asked for in addition: without CAP_PERFMON the verifier refuses as it always has."""
-    code, withheld, _ = privileges.as_user(lambda: refusal(way), CAP_BPF, CAP_SYS_PTRACE)
+    ready = way.build()
+    code, withheld, _ = privileges.as_user(lambda: refusal(way, ready), CAP_BPF, CAP_SYS_PTRACE)
     assert (code in (errno.EACCES, errno.EINVAL, errno.EPERM), withheld) == (True, False)
