@@ -36,7 +36,7 @@ def kselftest(
     build is named.
     """
     suites = find_suites(names)
-    plan = Plan(base, newer, patches, False, find_profile("kselftest"), find_arch("x86_64"))
+    plan = Plan(base, newer, patches, False, find_profile("default"), find_arch("x86_64"))
     command = ["scripts/lab", "kselftest", *plan.options(), *names]
     # This command has no such option.
     for option in ("--profile", plan.profile.name):
