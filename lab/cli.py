@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "doctor": "lab.commands_host:doctor",
     "base": "lab.commands_source:base",
     "tree": "lab.commands_source:tree",
+    "series": "lab.commands_series:series",
     "config": "lab.commands_guest:config",
     "build": "lab.commands_guest:build",
     "boot": "lab.commands_guest:boot",

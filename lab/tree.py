@@ -46,6 +46,16 @@ class TreeRequest:
     series: Series | None
     cache: Cache
 
+    @property
+    def kind(self) -> str:
+        """ "series" or "base"."""
+        return "base" if self.series is None else "series"
+
+    @property
+    def path(self) -> Path:
+        """Where the worktree is, or is going to be."""
+        return self.cache.trees / f"{self.base.name}-{self.kind}"
+
 
 @dataclass(frozen=True)
 class TreeResult:
@@ -96,8 +106,7 @@ def ensure_tree(request: TreeRequest, ui: Ui) -> TreeResult:
     Raises UsageError if a patch does not apply (the tree stays as it was) or if the author changed
     both the tree and the patches; LabError if git fails.
     """
-    kind = "base" if request.series is None else "series"
-    path = request.cache.trees / f"{request.base.name}-{kind}"
+    kind, path = request.kind, request.path
     why = f"preparing tree {path.name}"
     # Nothing to do, as mostly: then a build in this tree is no reason to wait for its end.
     with request.cache.share_entry(path, why, ui.say):
@@ -110,6 +119,12 @@ def ensure_tree(request: TreeRequest, ui: Ui) -> TreeResult:
 
 def _state_file(request: TreeRequest, kind: str) -> Path:
     return request.base.git_dir.parent / f"tree-{kind}.json"
+
+
+def is_made_from(request: TreeRequest) -> bool:
+    """Whether the tree that is there was made from this base and these patches."""
+    state = State.load(_state_file(request, request.kind))
+    return state is not None and state.key == _key(request)
 
 
 def _current(request: TreeRequest, kind: str, path: Path) -> TreeResult | None:
@@ -216,7 +231,7 @@ def _finish_move(path: Path, state: State, state_file: Path) -> State:
         moved = set(git.out("diff", "--name-only", state.previous, state.head).splitlines())
         if differs - moved:
             raise UsageError(
-                f"A move of the tree {path} was interrupted, and {_some(sorted(differs - moved))} "
+                f"A move of the tree {path} was interrupted, and {some(sorted(differs - moved))} "
                 "changed since.",
                 hint=f"Save your change, then `git -C {path} checkout -f {state.head}`.",
             )
@@ -244,7 +259,7 @@ def _keep_local(
 ) -> tuple[str, ...]:
     """Decide about an author's changes; what is left of them. Overwrites nothing."""
     if state.key == target.key:
-        ui.warn(f"tree has local changes: building them: {_some(local)}")
+        ui.warn(f"tree has local changes: building them: {some(local)}")
         return local
     git = Git(path)
     if git.ok("diff", "--quiet", target.head):
@@ -257,14 +272,15 @@ def _keep_local(
         return ()
     raise UsageError(
         f"Both the patches (or the base) and the tree {path} have changed; in the tree: "
-        f"{_some(local)}. Nothing was overwritten.",
+        f"{some(local)}. Nothing was overwritten.",
         hint="Bring your change into the patches (commit there, then `git format-patch`), or take "
         f"it out of the tree (`git -C {path} stash`, or for commits `git -C {path} branch mine` "
         f"and `git -C {path} checkout --detach {state.head[:12]}`).",
     )
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first few, and how many more."""
     rest = len(names) - NAMED_FILES
     return ", ".join(names[:NAMED_FILES]) + (f" and {rest} more" if rest > 0 else "")
 

@@ -1,0 +1,160 @@
+"""``lab series``: the author's way from a worktree with commits to ``patches/``, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from lab.base import BaseRequest, BaseResult, ensure_base
+from lab.errors import ExitCode, UsageError
+from lab.export import Exported, render
+from lab.gitrepo import Git
+from lab.options import (
+    CONTEXT_SETTINGS,
+    Session,
+    base_option,
+    common,
+    newer_option,
+    patches_option,
+)
+from lab.series import Series
+from lab.tree import TreeRequest, TreeResult, ensure_tree, is_made_from
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+BRANCH = "series"
+"""What an author works on in the worktree; the lab itself leaves HEAD detached."""
+
+
+@click.group(context_settings=CONTEXT_SETTINGS)
+def series() -> None:
+    """Edit the series as commits, and write it back as patches."""
+
+
+def series_options(function: F) -> F:
+    """Which series, on which base."""
+    return base_option(newer_option(patches_option(function)))
+
+
+@dataclass(frozen=True)
+class Desk:
+    """An author's things: the patches, the base, and the worktree, which may not be there."""
+
+    series: Series
+    base: BaseResult
+    request: TreeRequest
+    tree: Path
+
+    @classmethod
+    def of(cls, session: Session, base: str, newer: bool, patches: Path) -> Desk:
+        """Raises what Series.read and ensure_base raise."""
+        series = Series.read(patches)
+        ready = ensure_base(BaseRequest(base, session.cache, newer), session.ui)
+        request = TreeRequest(ready, series, session.cache)
+        return cls(series, ready, request, request.path)
+
+    @property
+    def git(self) -> Git:
+        """The worktree. Raises UsageError if it was never made."""
+        if not (self.tree / ".git").exists():
+            raise UsageError(
+                f"There is no worktree {self.tree} yet.", hint="`lab series edit` makes it."
+            )
+        return Git(self.tree)
+
+    def render(self) -> Exported:
+        """What the worktree's commits are as patches. Raises UsageError."""
+        return render(self.git, self.base, self.series)
+
+
+@series.command(context_settings=CONTEXT_SETTINGS)
+@series_options
+@common
+def edit(session: Session, base: str, newer: bool, patches: Path) -> None:
+    """Have the series as commits on a branch of a worktree, and print where.
+
+    Amend and rebase there with git; `lab test` builds what is there; `lab series export` writes it
+    back.
+    """
+    desk = Desk.of(session, base, newer, patches)
+    tree = ensure_tree(desk.request, session.ui)
+    attach(tree)
+    session.ui.out(str(tree.path))
+
+
+def attach(tree: TreeResult) -> None:
+    """Put HEAD on the author's branch, unless he has put it somewhere himself.
+
+    Raises UsageError if that branch has something that is nowhere else.
+    """
+    git = Git(tree.path)
+    if git.ok("symbolic-ref", "-q", "HEAD"):
+        return
+    if git.resolve(BRANCH) and not _expendable(git):
+        raise UsageError(
+            f"The branch {BRANCH} in {tree.path} has commits of yours, and HEAD is not on it.",
+            hint=f"`git -C {tree.path} checkout {BRANCH}` goes on with them; `git -C {tree.path} "
+            f"branch -m {BRANCH} NAME` puts them aside.",
+        )
+    git.run("checkout", "-q", "-B", BRANCH)
+
+
+def _expendable(git: Git) -> bool:
+    """Whether the branch is where the lab has put it, or has the same content as HEAD."""
+    lab_made = git.out("for-each-ref", f"--points-at={BRANCH}", "refs/lab/series")
+    return bool(lab_made) or git.ok("diff", "--quiet", BRANCH, "HEAD")
+
+
+@series.command(context_settings=CONTEXT_SETTINGS)
+@series_options
+@common
+def status(session: Session, base: str, newer: bool, patches: Path) -> int:
+    """Say what differs between the worktree and patches/; 1 if anything does."""
+    desk = Desk.of(session, base, newer, patches)
+    git, ui = desk.git, session.ui
+    where = git.run("symbolic-ref", "-q", "--short", "HEAD", check=False).stdout.strip()
+    ui.out(f"worktree: {desk.tree} ({where or 'no branch'}, base {desk.base.name})")
+    fresh = is_made_from(desk.request)
+    if not fresh:
+        ui.out(f"{patches} has changed since the worktree was made from it")
+    changes = desk.render().changes(patches)
+    for name, change in sorted(changes.items()):
+        ui.out(f"{change:8} {name}" + ("" if fresh else " (or changed there)"))
+    if not changes:
+        ui.out("worktree and patches agree")
+    return ExitCode.FAILED if changes else ExitCode.PASSED
+
+
+@series.command(context_settings=CONTEXT_SETTINGS)
+@series_options
+@common
+def export(session: Session, base: str, newer: bool, patches: Path) -> None:
+    """Write the worktree's commits back into patches/.
+
+    A patch that has not changed keeps its file byte for byte. Nothing is written while the worktree
+    has changes in no commit, or if patches/ was edited since the worktree was made from it.
+    """
+    desk = Desk.of(session, base, newer, patches)
+    exported = desk.render()
+    changes = exported.changes(patches)
+    if changes and not is_made_from(desk.request):
+        raise UsageError(
+            f"{patches} was edited since the worktree was made from it, and differs from it in "
+            f"{', '.join(sorted(changes))}. Nothing was written.",
+            hint=f"Keep the one or the other: `git stash` in {patches}, or `git -C {desk.tree} "
+            "checkout --detach` to the lab's commit and `lab tree`.",
+        )
+    exported.write(patches)
+    for name, change in sorted(changes.items()):
+        session.ui.out(f"{change:8} {name}")
+    if not changes:
+        session.ui.out("nothing to write: worktree and patches agree")
+        return
+    branch = desk.git.run("symbolic-ref", "-q", "HEAD", check=False).stdout.strip()
+    tree = ensure_tree(TreeRequest(desk.base, Series.read(patches), session.cache), session.ui)
+    if branch:
+        attach(tree)
