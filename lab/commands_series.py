@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from lab.options import (
     patches_option,
 )
 from lab.series import Series
-from lab.tree import TreeRequest, TreeResult, ensure_tree, is_made_from
+from lab.tree import TreeRequest, TreeResult, ensure_tree, is_made_from, series_commit
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -158,3 +159,57 @@ def export(session: Session, base: str, newer: bool, patches: Path) -> None:
     tree = ensure_tree(TreeRequest(desk.base, Series.read(patches), session.cache), session.ui)
     if branch:
         attach(tree)
+
+
+@series.command(context_settings=CONTEXT_SETTINGS)
+@click.argument("old")
+@click.argument("new", default="")
+@base_option
+@newer_option
+@patches_option
+@common
+def compare(session: Session, base: str, newer: bool, patches: Path, old: str, new: str) -> int:
+    """Show how series OLD became NEW (else patches/), patch by patch: git range-diff.
+
+    A series is a directory like patches/, or a commit of this repository, whose patches/ is meant.
+    1 if they differ.
+    """
+    ready = ensure_base(BaseRequest(base, session.cache, newer), session.ui)
+    with tempfile.TemporaryDirectory(prefix="seccomp-lab-") as scratch:
+        heads = [
+            series_commit(
+                TreeRequest(
+                    ready,
+                    Series.read(find_series(name, patches, Path(scratch, side))),
+                    session.cache,
+                ),
+                session.ui,
+            )
+            for side, name in (("old", old), ("new", new or str(patches)))
+        ]
+    ranges = [f"{ready.commit}..{head}" for head in heads]
+    session.ui.out(Git(ready.git_dir).out("range-diff", "--no-color", *ranges))
+    return ExitCode.PASSED if heads[0] == heads[1] else ExitCode.FAILED
+
+
+def find_series(name: str, patches: Path, scratch: Path) -> Path:
+    """The directory of a series: itself, or that of a commit, unpacked into ``scratch``.
+
+    Raises UsageError if there is neither.
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    project = Git(patches.parent)
+    commit = project.resolve(name)
+    where = f"{commit}:./{patches.name}"
+    files = project.out("ls-tree", "--name-only", where).split() if commit else []
+    if not files:
+        raise UsageError(
+            f"{name!r} is no directory, and no commit with {patches.name}/ in it.",
+            hint="Name a directory like patches/, or a commit such as HEAD~1.",
+        )
+    scratch.mkdir()
+    for file in files:
+        content = project.run("show", f"{where}/{file}").stdout
+        (scratch / file).write_text(content, encoding="utf-8")
+    return scratch

@@ -288,6 +288,14 @@ def some(names: Sequence[str]) -> str:
 # --- the commits ----------------------------------------------------------------------------
 
 
+def series_commit(request: TreeRequest, ui: Ui) -> str:
+    """The commit that the series is on its base, made if it is not there. Touches no worktree.
+
+    Raises UsageError if a patch does not apply.
+    """
+    return _apply(request, Git(request.base.git_dir), _key(request), ui).head
+
+
 def _apply(request: TreeRequest, repository: Git, key: str, ui: Ui) -> State:
     """Make the commits. Touches no worktree."""
     patches = request.series.patches if request.series else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,10 @@ class Desk:
         self.kernel = kernel
         self.patches = patches
 
-    def lab(self, command: str) -> int:
+    def lab(self, command: str, *arguments: str) -> int:
         """``lab series COMMAND``."""
         options = ["--base", f"path:{self.kernel}", "--patches", str(self.patches)]
-        return run_cli(["series", command, *options, "--cache", str(self.cache.root)])
+        return run_cli(["series", command, *arguments, *options, "--cache", str(self.cache.root)])
 
     @property
     def git(self) -> Git:
@@ -182,3 +183,34 @@ def test_without_a_worktree_the_next_step_is_named(
     fresh = Desk(cache, kernel, make_patches(kernel, tmp_path / "patches"))
     assert fresh.lab("export") == ExitCode.USAGE
     assert "lab series edit" in capsys.readouterr().err
+
+
+def test_two_series_are_compared_patch_by_patch(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(desk.patches, old)
+    desk.commit(Change("kernel/seccomp.c", "more\n", "much more\n", ""), "--amend")
+    assert desk.lab("export") == 0
+    capsys.readouterr()
+    assert desk.lab("compare", str(desk.patches)) == ExitCode.PASSED
+    assert desk.lab("compare", str(old)) == ExitCode.FAILED
+    shown = capsys.readouterr().out
+    assert "= 1: " in shown
+    assert "! 2: " in shown
+    assert "-+more" in shown
+
+
+def test_a_commit_names_the_series_that_it_has(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = Git(desk.patches.parent)
+    project.run("init", "-q")
+    project.run("add", desk.patches.name)
+    project.run("commit", "-q", "-m", "patches", env=identity("1770000000 +0000"))
+    desk.git.run("reset", "-q", "--hard", "HEAD~1")
+    assert desk.lab("export") == 0
+    assert desk.lab("compare", "HEAD") == ExitCode.FAILED
+    assert "< -:" in capsys.readouterr().out
+    assert desk.lab("compare", "nonsense") == ExitCode.USAGE
+    assert "'nonsense' is no directory" in capsys.readouterr().err
