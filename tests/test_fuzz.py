@@ -520,6 +520,7 @@ def test_all_kinds_and_loaders_are_generated(program: Path) -> None:
     cases = [Case.parse(row["case"]) for row in shown(program, 5, 0, 2000)]
     assert {one.fields["kind"] for one in cases} == {"differential", "open", "mutated", "raw"}
     loaders = {"user", "bpf", "perfmon", "ptrace", "root", "userns"}
+    loaders |= {"token", "token-bare", "token-other"}
     assert {one.fields["loader"] for one in cases} == loaders
     assert {one.fields["scope"] for one in cases} == {1, 2, 9}
     assert all(one.fields["insn"] and one.fields["call"] for one in cases)

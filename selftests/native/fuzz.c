@@ -288,7 +288,7 @@ static void load_allow(void)
 	c.gpl = true;
 	put(&c, ALU32_K(BPF_MOV), R0, 0, 0, RET_ALLOW);
 	put_exit(&c);
-	fd = load(&c, log);
+	fd = load(&c, -1, log);
 	if (fd < 0) {
 		fprintf(stderr, "fuzz: this kernel takes no eBPF filter: %s\n%s", strerror(errno), log);
 		exit(3);
@@ -308,7 +308,7 @@ static void prepare(void)
 	kernel_log = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
 	read_settings();
 	find_btf_ids();
-	if (!make_maps())
+	if (!make_maps(-1))
 		fprintf(stderr, "fuzz: programs that use the maps above are all refused\n");
 	shared = share(sizeof(*shared));
 	load_allow();

@@ -21,9 +21,16 @@
 enum kind { DIFFERENTIAL, OPEN, MUTATED, RAW, KINDS };
 static const char *const kind_names[KINDS] = { "differential", "open", "mutated", "raw" };
 
-enum loader { USER, BPF_ONLY, PERFMON, PTRACE, ROOT, USERNS, LOADERS };
+/*
+ * Those with a token are root of a user namespace, with all capabilities in it but
+ * for TOKEN_BARE, who has just CAP_BPF and CAP_PERFMON there. TOKEN_OTHER's token is
+ * for programs of another type.
+ */
+enum loader {
+	USER, BPF_ONLY, PERFMON, PTRACE, ROOT, USERNS, TOKEN, TOKEN_BARE, TOKEN_OTHER, LOADERS
+};
 static const char *const loader_names[LOADERS] = {
-	"user", "bpf", "perfmon", "ptrace", "root", "userns",
+	"user", "bpf", "perfmon", "ptrace", "root", "userns", "token", "token-bare", "token-other",
 };
 
 /* Yama's ptrace_scope: 1 and 2 are themselves; it changes all the time with FLIP. */

@@ -656,7 +656,8 @@ static int scope_of(u64 seed, u64 index)
 static void generate(struct fuzz_case *c, u64 seed, u64 index)
 {
 	static const enum loader loaders[] = {
-		USER, USER, BPF_ONLY, BPF_ONLY, PERFMON, PTRACE, ROOT, USERNS,
+		USER, USER, BPF_ONLY, BPF_ONLY, PERFMON, PTRACE, ROOT, USERNS, TOKEN, TOKEN,
+		TOKEN_BARE, TOKEN_OTHER,
 	};
 	struct rng rng = rng_for(seed, index);
 	struct pool pool = pool_for(&rng);

@@ -8,6 +8,7 @@
 #define FUZZ_GENERATE_H
 
 #include "calls.h"
+#include "loaders.h"
 #include "maps.h"
 
 enum content { NOTHING, NUMBER, CONTEXT, FRAME, VALUE };
@@ -28,11 +29,6 @@ struct gen {
 	u32 calls[8];		/* calls of functions that are still to be written */
 	u32 n_calls;
 };
-
-static bool has_capability(enum loader loader)
-{
-	return loader != USER && loader != USERNS;
-}
 
 /* R0 to R5 and R7 to R9; R6 keeps the context. */
 static u8 any_reg(struct gen *g)
@@ -708,7 +704,7 @@ static void generate_open(struct rng *rng, struct fuzz_case *c, const struct poo
 	struct gen g = { .rng = rng, .c = c, .pool = pool };
 	u32 count = 2 + below(rng, percent(rng, 25) ? 30 : 10);
 
-	g.capable = has_capability(c->loader) || percent(rng, 8);
+	g.capable = has_bpf(c->loader) || percent(rng, 8);
 	g.state = (c->scope == SCOPE_OPEN || percent(rng, 40)) && percent(rng, 65);
 	put_mov_reg(c, R6, R1);
 	g.reg[R6] = CONTEXT;

@@ -46,6 +46,9 @@ typedef int64_t s64;
 /* A summary of the run, and nothing for each instruction: BPF_LOG_STATS. */
 #define LOG_STATS		4
 
+#define TOKEN_CREATE		36		/* the command BPF_TOKEN_CREATE */
+#define FLAG_TOKEN_FD		(1U << 16)	/* BPF_F_TOKEN_FD */
+
 #define PSEUDO_MAP_FD		1
 #define PSEUDO_MAP_VALUE	2
 #define PSEUDO_BTF_ID		3
@@ -102,6 +105,8 @@ struct map_attr {
 	u32 btf_value_type_id;
 	u32 btf_vmlinux_value_type_id;
 	u64 map_extra;
+	s32 value_type_btf_obj_fd;
+	s32 map_token_fd;
 };
 
 static inline int bpf(int command, void *attr, u32 size)

@@ -92,7 +92,7 @@ static void find_btf_ids(void)
 }
 
 /* Two integer types: a key of four bytes and a value of eight, which task storage asks for. */
-static int load_btf(void)
+static int load_btf(int token)
 {
 	static const char names[] = "\0int\0long";
 	struct {
@@ -110,8 +110,14 @@ static int load_btf(void)
 	};
 	struct {
 		u64 btf, log;
-		u32 size, log_size, log_level;
+		u32 size, log_size, log_level, log_true_size, flags;
+		s32 token_fd;
 	} attr = { .btf = (u64)(uintptr_t)&blob, .size = sizeof(blob) };
+
+	if (token >= 0) {
+		attr.flags = FLAG_TOKEN_FD;
+		attr.token_fd = token;
+	}
 
 	memcpy(blob.names, names, sizeof(names));
 	return bpf(18 /* BPF_BTF_LOAD */, &attr, sizeof(attr));
@@ -119,10 +125,17 @@ static int load_btf(void)
 
 /* --- maps ------------------------------------------------------------------------------- */
 
+static int map_token = -1;	/* what maps are made with, if not with capabilities */
+
 static bool make_map(enum map map, struct map_attr attr)
 {
-	int fd = bpf(BPF_MAP_CREATE, &attr, sizeof(attr));
+	int fd;
 
+	if (map_token >= 0) {
+		attr.map_flags |= FLAG_TOKEN_FD;
+		attr.map_token_fd = map_token;
+	}
+	fd = bpf(BPF_MAP_CREATE, &attr, sizeof(attr));
 	if (fd < 0) {
 		fprintf(stderr, "fuzz: map %d: %s\n", map, strerror(errno));
 		return false;
@@ -146,13 +159,18 @@ static void set_element(enum map map, const void *value)
 	bpf(BPF_MAP_UPDATE_ELEM, &attr, sizeof(attr));
 }
 
-/* All maps, made by root and inherited by everybody. False if one is missing. */
-static bool make_maps(void)
+/*
+ * All maps. Root makes them, and they are inherited by everybody; whoever has a
+ * token makes others in their place with it. False if one is missing.
+ */
+static bool make_maps(int token)
 {
 	u32 fd = MAP_FD(FROZEN);
-	int btf = load_btf();
+	int btf = load_btf(token);
 	u64 value[MAP_VALUE_SIZE / 8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
 	bool all = true;
+
+	map_token = token;
 
 	all &= make_map(ARRAY, (struct map_attr){ BPF_MAP_TYPE_ARRAY, 4, MAP_VALUE_SIZE, 16 });
 	all &= make_map(HASH, (struct map_attr){ BPF_MAP_TYPE_HASH, 8, MAP_VALUE_SIZE, 16 });

@@ -20,6 +20,7 @@ struct outcome {
 struct shared {
 	atomic_ulong next, end;		/* indexes of the block that is being done */
 	atomic_ulong loaded, accepted, compared, children, calls, notified, findings;
+	atomic_ulong without_token;	/* loads once more, without another type's token */
 	atomic_flag lock;
 	u32 n_outcomes;
 	struct outcome outcomes[MAX_OUTCOMES];

@@ -50,7 +50,8 @@ static void on_alarm(int number)
 
 /* --- loading ---------------------------------------------------------------------------- */
 
-static int load(const struct fuzz_case *c, char *log)
+/* ``token`` is named, unless it is -1. */
+static int load(const struct fuzz_case *c, int token, char *log)
 {
 	static struct bpf_insn linked[MAX_INSNS];
 	struct load_attr attr = {
@@ -65,9 +66,12 @@ static int load(const struct fuzz_case *c, char *log)
 		.prog_name = "fuzz",
 		.expected_attach_type = c->attach_type,
 	};
-
 	int fd, code;
 
+	if (token >= 0) {
+		attr.prog_flags |= FLAG_TOKEN_FD;
+		attr.prog_token_fd = token;
+	}
 	link_case(c, linked);
 	log[0] = 0;
 	/* There are programs of fifty instructions on which the verifier spends many minutes: states
@@ -233,6 +237,34 @@ static void check_seen(const struct fuzz_case *c, const struct observation *seen
 		      expected ? error_name(expected) : "success");
 }
 
+/*
+ * A token for another program type is worth nothing here: what is loaded with it,
+ * and why not, is what it is without it.
+ */
+static void compare_without_token(const struct fuzz_case *c, int code, struct slot *slot)
+{
+	static struct fuzz_case bare;
+	static char log[LOG_SIZE];
+	char reason[sizeof(slot->reason)];
+	int fd, without;
+
+	memcpy(&bare, c, sizeof(bare));
+	bare.prog_flags &= ~FLAG_TOKEN_FD;
+	fd = load(&bare, -1, log);
+	without = fd < 0 ? errno : 0;
+	if (fd >= 0)
+		close(fd);
+	find_reason(log, reason, sizeof(reason));
+	/* Neither says anything about rights. */
+	if (code == EAGAIN || code == ENOMEM || without == EAGAIN || without == ENOMEM)
+		return;
+	atomic_fetch_add(&shared->without_token, 1);
+	if (code != without || strcmp(slot->reason, reason))
+		found(slot, "permission", "with another type's token: %.40s: %.60s; without: %.40s: %.60s",
+		      code ? error_name(code) : "loaded", slot->reason,
+		      without ? error_name(without) : "loaded", reason);
+}
+
 static void install_and_compare(const struct fuzz_case *c, int program, struct slot *slot)
 {
 	char what[200];
@@ -262,7 +294,7 @@ static void run_case(const struct fuzz_case *c, u64 index, struct slot *slot, in
 		close(*program);
 	slot->check_id = 0;
 	slot->finding[0] = 0;
-	*program = load(c, log);
+	*program = load(c, token_fd, log);
 	slot->load_error = *program < 0 ? errno : 0;
 	find_reason(log, slot->reason, sizeof(slot->reason));
 	if (slot->load_error == EAGAIN && gave_up)
@@ -270,6 +302,9 @@ static void run_case(const struct fuzz_case *c, u64 index, struct slot *slot, in
 	count_outcome(slot->load_error, slot->reason, index);
 	atomic_fetch_add(&shared->loaded, 1);
 	check_load(c, slot->load_error, slot);
+	/* Yama, asked twice, may give two answers. */
+	if (c->loader == TOKEN_OTHER && c->scope != SCOPE_FLIP)
+		compare_without_token(c, slot->load_error, slot);
 	if (*program < 0)
 		return;
 	atomic_fetch_add(&shared->accepted, 1);
@@ -277,6 +312,43 @@ static void run_case(const struct fuzz_case *c, u64 index, struct slot *slot, in
 	    (c->scope != SCOPE_FLIP && denied_state(c->loader, c->scope) && calls(c, 0)))
 		slot->check_id = program_id(*program);
 	install_and_compare(c, *program, slot);
+}
+
+/*
+ * A token has to do what it is for, or all that its holder loads is what anybody
+ * may load, and nobody notices. Functions take CAP_BPF.
+ */
+static bool prove_token(enum loader loader)
+{
+	static struct fuzz_case c;
+	static char log[LOG_SIZE];
+	int with, without;
+
+	c.gpl = true;
+	put(&c, BPF_JMP | BPF_CALL, 0, PSEUDO_CALL, 0, 1);
+	put_exit(&c);
+	put(&c, ALU32_K(BPF_MOV), R0, 0, 0, RET_ALLOW);
+	put_exit(&c);
+	without = load(&c, -1, log);
+	with = load(&c, token_fd, log);
+	if ((with >= 0) == has_bpf(loader) && without < 0) {
+		close(with);
+		return true;
+	}
+	fprintf(stderr, "fuzz: %s: a program with functions was %s with the token, %s without: %s\n",
+		loader_names[loader], with < 0 ? "refused" : "loaded",
+		without < 0 ? "refused" : "loaded", log);
+	return false;
+}
+
+static bool equip(enum loader loader)
+{
+	if (!names_token(loader))
+		return true;
+	if (!make_maps(token_fd))
+		return false;
+	set_element(PROGS, &allow_fd);
+	return prove_token(loader);
 }
 
 static void runner(enum loader loader, int channel, struct slot *slot)
@@ -291,7 +363,7 @@ static void runner(enum loader loader, int channel, struct slot *slot)
 	sigaction(SIGALRM, &action, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-	if (!become(loader)) {
+	if (!become(loader) || !equip(loader)) {
 		fprintf(stderr, "fuzz: cannot become %s: %s\n", loader_names[loader], strerror(errno));
 		_exit(3);
 	}
@@ -351,7 +423,7 @@ static struct slot *hand_over(struct team *team, const struct fuzz_case *c, u64 
 
 	if (write(team->channels[c->loader], request, sizeof(request)) != sizeof(request) ||
 	    read(team->channels[c->loader], &answer, 1) != 1) {
-		found(slot, "runner", "the loader's own process was lost");
+		found(slot, "runner", "the process of the loader %s was lost", loader_names[c->loader]);
 		tell_finding(c, index, slot->finding, slot->what);
 		exit(3);
 	}
