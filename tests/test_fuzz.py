@@ -20,7 +20,7 @@ from lab.cache import Cache
 from lab.cli import run_cli
 from lab.errors import ExitCode, UsageError
 from lab.fuzz import campaign
-from lab.fuzz.campaign import CHECKS, FuzzOptions, run_fuzz, shallow
+from lab.fuzz.campaign import CHECKS, COUNTS, Figures, FuzzOptions, run_fuzz, shallow
 from lab.fuzz.case import FIELDS, Case, classic_without, decode, without
 from lab.fuzz.guest import Told
 from lab.fuzz.locate import SPLAT, Finding, findings_of, index_of, place_of, shown_by, signature_of
@@ -67,6 +67,12 @@ def test_a_case_as_text_has_a_line_for_each_thing() -> None:
 def test_what_is_no_case_is_refused(wrong: object) -> None:
     with pytest.raises(UsageError):
         Case.parse(wrong)
+
+
+def test_a_case_from_before_a_field_was_there_is_one() -> None:
+    fields = dict(case().fields)
+    del fields["unprivileged_bpf_disabled"]
+    assert Case.parse(fields).fields["unprivileged_bpf_disabled"] == 0
 
 
 def test_a_case_with_numbers_for_lines_is_refused() -> None:
@@ -225,15 +231,39 @@ def test_texts_of_one_kind_are_counted_together() -> None:
     assert "60.0 %  accepted" in outcomes.table()[0]
 
 
+MANY = [["accepted", 2000, 0], *([f"EINVAL: reason {chr(97 + n)}", 100, n] for n in range(26))]
+
+
+def figures(counts: list[list[object]], **told: Any) -> Figures:
+    taken = Figures()
+    taken.take(outcomes_event(counts, **told))
+    return taken
+
+
 def test_a_generator_that_is_shallow_fails_once_there_is_enough() -> None:
-    few = Outcomes.of([("accepted", 10, 0)])
+    few = figures([["accepted", 10, 0]])
     assert shallow(few)[0] == journal.SKIPPED
-    refused = Outcomes.of([("accepted", 100, 0), ("EACCES: R# !read_ok", 2900, 1)])
+    refused = figures([["accepted", 100, 0], ["EACCES: R# !read_ok", 2900, 1]])
     assert shallow(refused)[0] == journal.FAILED
-    one_reason = Outcomes.of([("accepted", 1500, 0), ("EACCES: R# !read_ok", 1500, 1)])
+    one_reason = figures([["accepted", 1500, 0], ["EACCES: R# !read_ok", 1500, 1]])
     assert shallow(one_reason)[0] == journal.FAILED
-    many = [(f"EINVAL: reason {chr(97 + n)}", 100, n) for n in range(26)]
-    assert shallow(Outcomes.of([("accepted", 2000, 0), *many])) == (journal.PASSED, "")
+    assert shallow(figures(MANY)) == (journal.PASSED, "")
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_what_was_never_done_is_no_success(name: str) -> None:
+    assert shallow(figures(MANY, **{name: 0}))[0] == journal.FAILED
+
+
+@pytest.mark.parametrize("loaded", [0, 90])
+def test_a_loader_that_loads_nothing_or_everything_is_none(loaded: int) -> None:
+    outcome, message = shallow(figures(MANY, loaders={"user": [90, 30], "token": [90, loaded]}))
+    assert (outcome, "token" in message) == (journal.FAILED, True)
+
+
+def outcomes_event(counts: list[list[object]], **told: Any) -> dict[str, Any]:
+    row = {"event": "outcomes", "counts": counts, "loaders": {"root": [90, 60]}}
+    return {**row, **dict.fromkeys(COUNTS, 9), **told}
 
 
 # --- which program it was -------------------------------------------------------------------
@@ -330,9 +360,9 @@ def block(first: int, **fields: Any) -> tuple[str, object]:
     return event("block", first=first, count=128, scope=1, done=first, **fields)
 
 
-COUNTS = [["accepted", 200, 0], ["EACCES: R# !read_ok", 56, 3]]
+LOADED = [["accepted", 200, 0], ["EACCES: R# !read_ok", 56, 3]]
 ENDED: Steps = [
-    event("outcomes", counts=COUNTS, compared=80, children=220, calls=2000, notified=9),
+    ("event", outcomes_event(LOADED, compared=80)),
     event("end", exit=0, done=256),
 ]
 FOUND = event("finding", kind="mismatch", what="call 0: 1, 2", index=9,
@@ -358,6 +388,7 @@ def test_a_run_without_a_finding_passes_with_figures(world: World) -> None:
     said = world.recorder.results.getvalue()
     assert "256 programs in" in said
     assert "per minute" in said
+    assert "root 60/90" in said
     assert world.commands[0][1:6] == ["run", "77", "0", "256", "60"]
     assert (run.path / report.KTAP).read_text().count("\nok ") == len(CHECKS)
 
@@ -523,6 +554,8 @@ def test_all_kinds_and_loaders_are_generated(program: Path) -> None:
     loaders |= {"token", "token-bare", "token-other"}
     assert {one.fields["loader"] for one in cases} == loaders
     assert {one.fields["scope"] for one in cases} == {1, 2, 9}
+    assert {one.fields["unprivileged_bpf_disabled"] for one in cases} == {0, 2}
+    assert {one.fields["drops_capabilities"] for one in cases} == {0, 1}
     assert all(one.fields["insn"] and one.fields["call"] for one in cases)
     assert len({tuple(one.fields["insn"]) for one in cases}) > 1900
     for one in cases:

@@ -51,6 +51,9 @@ ENOUGH = 2000
 ACCEPTED_PERCENT = 25.0
 REJECTIONS = 25
 
+COUNTS = ("compared", "children", "calls", "notified", "without_token", "inspected", "named")
+"""What the guest's program counts beside outcomes. None may be 0: a check hangs on each."""
+
 UNLIMITED = 10**12
 BOOT_AND_END_SECONDS = 600.0
 """Beside the time for programs: until the guest is up and off, emulated and busy."""
@@ -343,7 +346,7 @@ class _Campaign:
             if broken:
                 outcome, message = journal.FAILED, "\n".join(map(_tell, broken))
             elif check.name == "not-shallow":
-                outcome, message = shallow(self._figures.outcomes)
+                outcome, message = shallow(self._figures)
             elif told.lost:
                 outcome, message = journal.SKIPPED, "the guest was lost before the end"
             self._write("result", id=f"fuzz::{check.name}", outcome=outcome, message=message)
@@ -373,7 +376,8 @@ class Figures:
         self.seconds = 0.0
         self.done = 0
         self.in_flight = "nothing yet"
-        self.compared = self.children = self.calls = self.notified = 0
+        self.counts = dict.fromkeys(COUNTS, 0)
+        self.loaders: dict[str, tuple[int, int]] = {}
         self.outcomes = Outcomes()
 
     def take(self, row: Event) -> None:
@@ -384,8 +388,8 @@ class Figures:
             self.in_flight = f"{row['count']} programs from index {row['first']} on"
         elif row["event"] == "outcomes":
             self.outcomes = Outcomes.of(row["counts"])
-            for name in ("compared", "children", "calls", "notified"):
-                setattr(self, name, int(row[name]))
+            self.counts = {name: int(row[name]) for name in COUNTS}
+            self.loaders = {name: (int(n), int(ok)) for name, (n, ok) in row["loaders"].items()}
         elif row["event"] == "end":
             self.done = int(row["done"])
             self.in_flight = "nothing any more"
@@ -402,33 +406,45 @@ class Figures:
             "seconds": round(self.seconds, 1),
             "per_minute": round(self.per_minute),
             "accepted": self.outcomes.accepted,
-            "compared": self.compared,
-            "children": self.children,
-            "calls": self.calls,
-            "notified": self.notified,
+            **self.counts,
+            "loaders": {name: list(counts) for name, counts in self.loaders.items()},
             "rejections": self.outcomes.rejections,
             "outcomes": {row.kind: row.count for row in self.outcomes.rows},
         }
 
     def lines(self) -> tuple[str, ...]:
         """For people."""
+        counts = self.counts
         return (
             f"{self.done} programs in {self.seconds:.0f} s: {self.per_minute:.0f} per minute.",
             f"{self.outcomes.accepted_percent:.1f} % accepted, refused for "
             f"{self.outcomes.rejections} kinds of reason.",
-            f"{self.compared} filters compared in both languages; {self.children} filtered "
-            f"processes, {self.calls} system calls, {self.notified} notifications answered.",
+            f"{counts['compared']} filters compared in both languages; {counts['children']} "
+            f"filtered processes, {counts['calls']} system calls, {counts['notified']} "
+            "notifications answered.",
+            f"{counts['inspected']} looked into after verification, {counts['named']} helpers "
+            f"recognised; {counts['without_token']} loaded without another type's token too.",
+            "Loaded of tried, by loader: "
+            + ", ".join(f"{name} {ok}/{n}" for name, (n, ok) in self.loaders.items())
+            + ".",
         )
 
 
-def shallow(outcomes: Outcomes) -> tuple[str, str]:
+def shallow(figures: Figures) -> tuple[str, str]:
     """Outcome and message of the check that the generator is not shallow."""
+    outcomes = figures.outcomes
     if outcomes.total < ENOUGH:
         return journal.SKIPPED, f"{outcomes.total} programs are too few to tell"
     if outcomes.accepted_percent < ACCEPTED_PERCENT:
         return journal.FAILED, f"only {outcomes.accepted_percent:.1f} % of programs were accepted"
     if outcomes.rejections < REJECTIONS:
         return journal.FAILED, f"programs were refused for {outcomes.rejections} reasons only"
+    for name, number in figures.counts.items():
+        if not number:
+            return journal.FAILED, f"nothing was counted as {name}"
+    for name, (tried, loaded) in figures.loaders.items():
+        if not 0 < loaded < tried:
+            return journal.FAILED, f"the loader {name} loaded {loaded} programs of {tried}"
     return journal.PASSED, ""
 
 
@@ -449,7 +465,7 @@ def decide(findings: Sequence[Finding], told: Told, figures: Figures) -> Verdict
         return Verdict(ExitCode.FAILED, headline, (*tells, *lines))
     if not figures.done:
         return Verdict(ExitCode.FAILED, "failed: no program ran", lines)
-    outcome, message = shallow(figures.outcomes)
+    outcome, message = shallow(figures)
     if outcome == journal.FAILED:
         return Verdict(ExitCode.FAILED, f"failed: {message}", lines)
     return Verdict(ExitCode.PASSED, f"passed: {figures.done} programs, no finding", lines)

@@ -24,8 +24,12 @@ DIFFERENTIAL = "differential"
 
 FIELDS = (
     *("kind", "loader", "scope", "style", "prog_flags", "attach_type", "gpl"),
-    *("no_new_privs", "filter_flags", "beneath", "above", "insn", "classic", "call"),
+    *("no_new_privs", "unprivileged_bpf_disabled", "drops_capabilities"),
+    *("filter_flags", "beneath", "above", "insn", "classic", "call"),
 )
+
+LATER = {"unprivileged_bpf_disabled": 0, "drops_capabilities": 0}
+"""Fields that older cases do not have, and what they mean by that."""
 
 JMP, JMP32, LD_IMM64, CALL, EXIT, GOTO, LONG_GOTO = 0x05, 0x06, 0x18, 0x85, 0x95, 0x05, 0x06
 PSEUDO_CALL, PSEUDO_FUNC = 1, 4
@@ -40,13 +44,14 @@ class Case:
     @classmethod
     def parse(cls, value: object) -> Case:
         """From JSON. Raises UsageError if a field is missing, unknown or of the wrong kind."""
-        if not isinstance(value, dict) or set(value) != set(FIELDS):
+        if not isinstance(value, dict) or {*value, *LATER} != set(FIELDS):
             raise UsageError(f"Not a case: its fields have to be {', '.join(FIELDS)}.")
+        value = {**LATER, **value}
         for name in ("insn", "classic", "call"):
             lines = value[name]
             if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
                 raise UsageError(f"Not a case: {name} is no list of texts.")
-        return cls(dict(value))
+        return cls(value)
 
     @property
     def differential(self) -> bool:

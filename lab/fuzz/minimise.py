@@ -20,6 +20,8 @@ PLAIN: tuple[tuple[str, Any], ...] = (
     ("filter_flags", 0),
     ("prog_flags", 0),
     ("scope", 1),
+    ("unprivileged_bpf_disabled", 0),
+    ("drops_capabilities", 0),
     ("no_new_privs", 1),
     ("gpl", 1),
     ("attach_type", 0),

@@ -31,14 +31,15 @@ static void work(int go, int done)
 {
 	static struct fuzz_case c;
 	struct team team;
-	s32 scope;
+	s32 settings[2];
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	start_team(&team);
-	while (read(go, &scope, sizeof(scope)) == sizeof(scope)) {
+	while (read(go, settings, sizeof(settings)) == sizeof(settings)) {
 		u64 index;
 
-		yama_scope = scope;
+		yama_scope = settings[0];
+		unprivileged_disabled = settings[1];
 		while ((index = atomic_fetch_add(&shared->next, 1)) < shared->end) {
 			generate(&c, seed, index);
 			hand_over(&team, &c, index);
@@ -166,16 +167,18 @@ static void tell_block(u64 first, u64 count, int scope, u64 done)
 static void run_block(u64 first, u64 count, u64 done)
 {
 	int scope = scope_of(seed, first);
-	s32 told;
+	s32 told[2];
 
 	set_scope(scope == SCOPE_FLIP ? SCOPE_OPEN : scope);
+	set_disabled(disabled_of(seed, first));
 	mark("%" PRIu64 ":%" PRIu64 "+%" PRIu64, seed, first, count);
 	tell_block(first, count, scope, done);
 	shared->next = first;
 	shared->end = first + count;
-	told = yama_scope;
+	told[0] = yama_scope;
+	told[1] = unprivileged_disabled;
 	for (int i = 0; i < workers; i++)
-		if (write(staff[i].go, &told, sizeof(told)) != sizeof(told))
+		if (write(staff[i].go, told, sizeof(told)) != sizeof(told))
 			exit(3);
 	for (int i = 0; i < workers; i++)
 		await(staff[i].done, scope);
@@ -246,6 +249,7 @@ static bool run_given(u32 number)
 	add(&text, ",\"number\":%u", number);
 	end_event();
 	set_scope(given->scope == SCOPE_FLIP ? SCOPE_OPEN : given->scope);
+	set_disabled(given->disabled);
 	start_team(&team);
 	slot = hand_over(&team, given, number);
 	tell_case(number, given, slot);
@@ -308,6 +312,7 @@ static void prepare(void)
 	kernel_log = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
 	read_settings();
 	find_btf_ids();
+	find_helpers();
 	if (!make_maps(-1))
 		fprintf(stderr, "fuzz: programs that use the maps above are all refused\n");
 	shared = share(sizeof(*shared));

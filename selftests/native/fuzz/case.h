@@ -59,6 +59,8 @@ struct fuzz_case {
 	u32 attach_type;
 	bool gpl;
 	bool no_new_privs;
+	u32 disabled;		/* kernel.unprivileged_bpf_disabled */
+	bool drops;		/* the child gives up all capabilities before it installs */
 	u32 filter_flags;
 	enum companion beneath, above;
 	u32 n_insns, n_classic, n_calls;
@@ -121,6 +123,8 @@ static void add_case(struct text *text, const struct fuzz_case *c)
 	    kind_names[c->kind], loader_names[c->loader], c->scope, c->style);
 	add(text, ",\"prog_flags\":%u,\"attach_type\":%u,\"gpl\":%d,\"no_new_privs\":%d",
 	    c->prog_flags, c->attach_type, c->gpl, c->no_new_privs);
+	add(text, ",\"unprivileged_bpf_disabled\":%u,\"drops_capabilities\":%d", c->disabled,
+	    c->drops);
 	add(text, ",\"filter_flags\":%u,\"beneath\":\"%s\",\"above\":\"%s\",\"insn\":",
 	    c->filter_flags, companion_names[c->beneath], companion_names[c->above]);
 	add_insns(text, c);
@@ -213,6 +217,10 @@ static void read_number(struct fuzz_case *c, const char *line, const char *key, 
 		c->gpl = number;
 	else if (!strcmp(key, "no_new_privs"))
 		c->no_new_privs = number;
+	else if (!strcmp(key, "unprivileged_bpf_disabled"))
+		c->disabled = number;
+	else if (!strcmp(key, "drops_capabilities"))
+		c->drops = number;
 	else if (!strcmp(key, "filter_flags"))
 		c->filter_flags = number;
 	else

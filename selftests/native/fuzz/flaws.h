@@ -620,6 +620,7 @@ static void generate_environment(struct rng *rng, struct fuzz_case *c)
 	};
 
 	c->no_new_privs = !percent(rng, 5);
+	c->drops = percent(rng, 15);
 	c->filter_flags = PICK(rng, filter_flags);
 	if (percent(rng, 30))
 		c->beneath = 1 + below(rng, COMPANIONS - 1);
@@ -634,8 +635,16 @@ static void generate_environment(struct rng *rng, struct fuzz_case *c)
 	}
 }
 
-/* Blocks of programs share what the whole system has one of: Yama's scope. */
+/* Blocks of programs share what the whole system has one of: two sysctls. */
 #define BLOCK	128
+
+/* kernel.unprivileged_bpf_disabled: 2 can be changed again, 1 could not. */
+static u32 disabled_of(u64 seed, u64 index)
+{
+	struct rng rng = rng_for(seed ^ 0xd15ab, index / BLOCK);
+
+	return below(&rng, 5) ? 0 : 2;
+}
 
 static int scope_of(u64 seed, u64 index)
 {
@@ -666,6 +675,7 @@ static void generate(struct fuzz_case *c, u64 seed, u64 index)
 	memset(c, 0, offsetof(struct fuzz_case, insns));
 	c->loader = PICK(&rng, loaders);
 	c->scope = scope_of(seed, index);
+	c->disabled = disabled_of(seed, index);
 	c->gpl = true;
 	c->style = rng_next(&rng);
 	c->kind = way < 30 ? DIFFERENTIAL : way < 76 ? OPEN : way < 92 ? MUTATED : RAW;

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "calls.h"
+#include "loaders.h"
 #include "report.h"
 
 #define NOT_DONE	(-100000)
@@ -157,6 +158,8 @@ static __attribute__((noinline)) void child(const struct fuzz_case *c, int progr
 	struct sigaction action = { .sa_sigaction = on_trap, .sa_flags = SA_SIGINFO | SA_NODEFER };
 
 	sigaction(SIGSYS, &action, NULL);
+	if (c->drops)
+		set_capabilities(0);
 	if (c->no_new_privs)
 		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	seen->beneath = install_companion(c->beneath, seen);

@@ -58,11 +58,17 @@ static void set_scope(int scope)
 		yama_scope = scope;
 }
 
+/* 1 stays for good, and then it is what counts. */
+static void set_disabled(int disabled)
+{
+	write_file(UNPRIVILEGED_DISABLED, disabled ? "2" : "0");
+	unprivileged_disabled = read_setting(UNPRIVILEGED_DISABLED);
+}
+
 static void read_settings(void)
 {
 	yama_scope = read_setting(YAMA_SCOPE);
-	write_file(UNPRIVILEGED_DISABLED, "0");
-	unprivileged_disabled = read_setting(UNPRIVILEGED_DISABLED);
+	set_disabled(0);
 }
 
 /* Names a token with each load. */
@@ -86,16 +92,22 @@ static bool may_install(enum loader loader)
 	return loader == ROOT || loader == USERNS || loader == TOKEN || loader == TOKEN_OTHER;
 }
 
+/* CAP_SYS_PTRACE in its own user namespace: what Yama asks for. */
+static bool may_trace(enum loader loader)
+{
+	return loader != USER && loader != BPF_ONLY && loader != PERFMON && loader != TOKEN_BARE;
+}
+
 /* Is this loader denied state, in a block with this scope? (With FLIP: nobody can say.) */
 static bool denied_state(enum loader loader, int scope)
 {
-	if (yama_scope < 0)
-		return false;
-	if (yama_scope == 3)
-		return true;
-	/* CAP_SYS_PTRACE in its own user namespace is what Yama asks for. */
-	return scope == SCOPE_DENY && (loader == USER || loader == BPF_ONLY || loader == PERFMON ||
-				       loader == TOKEN_BARE);
+	return yama_scope == 3 || (yama_scope >= 0 && scope == SCOPE_DENY && !may_trace(loader));
+}
+
+/* And is who installs? */
+static bool denied_installing(const struct fuzz_case *c)
+{
+	return c->drops ? denied_state(USER, c->scope) : denied_state(c->loader, c->scope);
 }
 
 static bool set_capabilities(u64 mask)

@@ -19,8 +19,10 @@ struct outcome {
 
 struct shared {
 	atomic_ulong next, end;		/* indexes of the block that is being done */
-	atomic_ulong loaded, accepted, compared, children, calls, notified, findings;
+	atomic_ulong compared, children, calls, notified, findings;
 	atomic_ulong without_token;	/* loads once more, without another type's token */
+	atomic_ulong inspected, named;	/* programs looked into; helpers recognised there */
+	atomic_ulong by_loader[LOADERS][2];	/* loaded, accepted */
 	atomic_flag lock;
 	u32 n_outcomes;
 	struct outcome outcomes[MAX_OUTCOMES];
@@ -185,6 +187,12 @@ static void tell_outcomes(void)
 	}
 	add(&text, "],\"compared\":%lu,\"children\":%lu,\"calls\":%lu,\"notified\":%lu",
 	    shared->compared, shared->children, shared->calls, shared->notified);
+	add(&text, ",\"without_token\":%lu,\"inspected\":%lu,\"named\":%lu,\"loaders\":{",
+	    shared->without_token, shared->inspected, shared->named);
+	for (u32 i = 0; i < LOADERS; i++)
+		add(&text, "%s\"%s\":[%lu,%lu]", i ? "," : "", loader_names[i],
+		    shared->by_loader[i][0], shared->by_loader[i][1]);
+	add(&text, "}");
 	end_event();
 }
 

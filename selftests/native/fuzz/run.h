@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "flaws.h"
+#include "helpers.h"
 #include "install.h"
 #include "loaders.h"
 
@@ -156,29 +157,79 @@ static void found(struct slot *slot, const char *kind, const char *format, ...)
 	va_end(arguments);
 }
 
+/* Flags that no program type has, or one that says that there is a token, where none is. */
+static bool bad_flags(const struct fuzz_case *c)
+{
+	return c->prog_flags & ~(FLAG_TOKEN_FD | ((1U << 8) - 1)) ||
+	       (c->prog_flags & FLAG_TOKEN_FD && !names_token(c->loader));
+}
+
 static void check_load(const struct fuzz_case *c, int code, struct slot *slot)
 {
 	bool denied = c->scope != SCOPE_FLIP && denied_state(c->loader, c->scope);
+	bool may_load = has_bpf(c->loader) || !unprivileged_disabled;
 
+	if (bad_flags(c)) {
+		if (code != EINVAL && code != EBADF)
+			found(slot, "errno", "bad flags %#x: %s", c->prog_flags,
+			      code ? error_name(code) : "loaded");
+		return;
+	}
+	/* Before anything is looked at. */
+	if (!may_load) {
+		if (code != EPERM)
+			found(slot, "permission", "without CAP_BPF, while that is disabled: %s",
+			      code ? error_name(code) : "loaded");
+		return;
+	}
 	if (code) {
 		if (code == EAGAIN && gave_up)
 			return;
 		if (!is_expected_error(code))
 			found(slot, "errno", "refused with %s: %s", error_name(code), slot->reason);
-		if (c->kind == DIFFERENTIAL && !unprivileged_disabled && code != ENOMEM)
+		if (c->kind == DIFFERENTIAL && code != ENOMEM)
 			found(slot, "refused", "a classic filter's translation: %s: %s",
 			      error_name(code), slot->reason);
 		return;
 	}
-	if (unprivileged_disabled && !has_bpf(c->loader))
-		found(slot, "permission", "loaded without CAP_BPF, while that is disabled");
 	if (denied && names_objects(c))
 		found(slot, "permission", "loaded with a map or a kernel variable, though denied");
 	if (c->attach_type || c->prog_flags & BPF_F_SLEEPABLE)
 		found(slot, "permission", "loaded with an attach type, or sleepable");
 }
 
-/* Instructions that are left of a program: helpers where denied, kernel functions anywhere. */
+/* A loop, or functions: only capable loaders have them. */
+static bool takes_capability(const struct bpf_insn *insn)
+{
+	u8 class = BPF_CLASS(insn->code), op = BPF_OP(insn->code);
+
+	if (insn->code == (BPF_JMP | BPF_CALL))
+		return insn->src_reg == PSEUDO_CALL;
+	if ((class != BPF_JMP && class != BPF_JMP32) || op == BPF_CALL || op == BPF_EXIT)
+		return false;
+	/* "goto itself" is what the verifier leaves of code that is not reached. */
+	if (op == BPF_JA && insn->off == -1)
+		return false;
+	return (insn->code == (BPF_JMP32 | BPF_JA) ? insn->imm : insn->off) < 0;
+}
+
+/* A call that is left of a program: rights, and whether it is state. */
+static bool check_call(const struct fuzz_case *c, const struct bpf_insn *insn, struct slot *slot)
+{
+	const struct function *function;
+
+	if (insn->src_reg == PSEUDO_KFUNC_CALL)
+		found(slot, "permission", "loaded with a call of a kernel function");
+	if (insn->src_reg)
+		return false;
+	function = called(insn->imm);
+	if (function && !has_right(c->loader, function->right))
+		found(slot, "permission", "%s loaded with %s()", loader_names[c->loader],
+		      function->name);
+	return !function || function->right != INSERTED;
+}
+
+/* What is left of a program after verification, and what its loader may have. */
 static void check_translated(const struct fuzz_case *c, struct slot *slot)
 {
 	static struct bpf_insn insns[MAX_INSNS];
@@ -202,16 +253,20 @@ static void check_translated(const struct fuzz_case *c, struct slot *slot)
 	} else {
 		u32 count = info.xlated_prog_len / sizeof(insns[0]);
 
-		if (denied && info.nr_map_ids)
-			found(slot, "permission", "loaded with %u maps, though denied", info.nr_map_ids);
+		bool state = info.nr_map_ids, helpers = calls(c, 0);
+
 		for (u32 i = 0; i < count && i < MAX_INSNS; i++) {
-			if (insns[i].code != (BPF_JMP | BPF_CALL))
-				continue;
-			if (insns[i].src_reg == PSEUDO_KFUNC_CALL)
-				found(slot, "permission", "loaded with a call of a kernel function");
-			else if (denied && !insns[i].src_reg)
-				found(slot, "permission", "loaded with a helper, though denied");
+			if (insns[i].code == (BPF_JMP | BPF_CALL))
+				state |= check_call(c, &insns[i], slot) && helpers;
+			if (!has_bpf(c->loader) && takes_capability(&insns[i]))
+				found(slot, "permission", "loaded with a loop or a function");
 		}
+		atomic_fetch_add(&shared->inspected, 1);
+		if (denied && state)
+			found(slot, "permission", "loaded with maps or helpers, though denied");
+		if (c->scope != SCOPE_FLIP && denied_installing(c) && state &&
+		    slot->seen[0].installed == 0)
+			found(slot, "permission", "installed with state, though denied");
 	}
 	if (fd >= 0)
 		close(fd);
@@ -221,14 +276,18 @@ static void check_translated(const struct fuzz_case *c, struct slot *slot)
 
 static void check_seen(const struct fuzz_case *c, const struct observation *seen, struct slot *slot)
 {
-	int expected = c->no_new_privs || may_install(c->loader) ? 0 : EACCES;
+	bool capable = may_install(c->loader) && !c->drops;
+	int expected = c->no_new_privs || capable ? 0 : EACCES;
+	bool state = names_objects(c) || calls(c, 0);
 
 	if (seen->hung)
 		found(slot, "hang", "a child was still running after %d s, after %u calls", patience,
 		      seen->done);
 	if (seen->status == -1)
 		return;
-	if (seen->installed == EPERM && c->scope == SCOPE_FLIP)
+	/* State may be left out by the verifier: check_translated() knows. */
+	if (seen->installed == EPERM && !expected && state &&
+	    (c->scope == SCOPE_FLIP || denied_installing(c)))
 		return;
 	/* A notifier beneath does not refuse seccomp(2). */
 	if (seen->installed != expected && seen->installed != ENOMEM)
@@ -300,17 +359,17 @@ static void run_case(const struct fuzz_case *c, u64 index, struct slot *slot, in
 	if (slot->load_error == EAGAIN && gave_up)
 		strcpy(slot->reason, "verifier interrupted, it took too long");
 	count_outcome(slot->load_error, slot->reason, index);
-	atomic_fetch_add(&shared->loaded, 1);
+	atomic_fetch_add(&shared->by_loader[c->loader][0], 1);
 	check_load(c, slot->load_error, slot);
 	/* Yama, asked twice, may give two answers. */
 	if (c->loader == TOKEN_OTHER && c->scope != SCOPE_FLIP)
 		compare_without_token(c, slot->load_error, slot);
 	if (*program < 0)
 		return;
-	atomic_fetch_add(&shared->accepted, 1);
-	if (calls(c, PSEUDO_KFUNC_CALL) ||
-	    (c->scope != SCOPE_FLIP && denied_state(c->loader, c->scope) && calls(c, 0)))
-		slot->check_id = program_id(*program);
+	atomic_fetch_add(&shared->by_loader[c->loader][1], 1);
+	slot->check_id = program_id(*program);
+	if (!slot->check_id)
+		found(slot, "check", "the loaded program has no id: %s", strerror(errno));
 	install_and_compare(c, *program, slot);
 }
 
@@ -356,7 +415,7 @@ static void runner(enum loader loader, int channel, struct slot *slot)
 	static struct fuzz_case own;
 	const struct fuzz_case *c = given ? given : &own;
 	int program = -1;
-	u64 request[2];	/* index; Yama's scope, as the main process has set it */
+	u64 request[3];	/* index; the sysctls, as the main process has set them */
 
 	struct sigaction action = { .sa_handler = on_alarm, .sa_flags = SA_RESTART };
 
@@ -370,6 +429,7 @@ static void runner(enum loader loader, int channel, struct slot *slot)
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* reset by a change of ids */
 	while (read(channel, request, sizeof(request)) == sizeof(request)) {
 		yama_scope = (int)request[1];
+		unprivileged_disabled = (int)request[2];
 		if (!given)
 			generate(&own, seed, request[0]);
 		run_case(c, request[0], slot, &program);
@@ -418,7 +478,7 @@ static void start_team(struct team *team)
 static struct slot *hand_over(struct team *team, const struct fuzz_case *c, u64 index)
 {
 	struct slot *slot = &team->slots[c->loader];
-	u64 request[2] = { index, (u64)(s64)yama_scope };
+	u64 request[3] = { index, (u64)(s64)yama_scope, (u64)(s64)unprivileged_disabled };
 	char answer;
 
 	if (write(team->channels[c->loader], request, sizeof(request)) != sizeof(request) ||
