@@ -219,6 +219,11 @@ static void put_classic_epilogue(struct classic_gen *g)
 		put_classic(g->c, BPF_RET | BPF_K, 0, 0, random_verdict(g->rng));
 		return;
 	}
+	/* Whatever it is: mostly an unknown action, which kills. */
+	if (percent(g->rng, 4)) {
+		put_classic(g->c, BPF_RET | BPF_A, 0, 0, 0);
+		return;
+	}
 	put_classic(g->c, BPF_MISC | BPF_TAX, 0, 0, 0);
 	put_classic(g->c, BPF_ALU | BPF_RSH | BPF_K, 0, 0, 12);
 	put_classic(g->c, BPF_ALU | BPF_XOR | BPF_X, 0, 0, 0);
@@ -263,7 +268,7 @@ static void jump_to(struct translation *t, u32 insn, u32 target)
 	t->jumps[t->n_jumps++].target = target;
 }
 
-/* A word of the context, by a load of its own, a part of a wider one, or two narrower ones. */
+/* A word of the context, by a load of its own, a part of a wider one, or narrower ones. */
 static void translate_load(struct translation *t, u32 k)
 {
 	u32 form = (t->from->style >> 8 >> (k / 4)) % 4;
@@ -281,6 +286,15 @@ static void translate_load(struct translation *t, u32 k)
 		put(t->to, ALU64_K(BPF_LSH), t->spare, 0, 0, 16);
 		put_load(t->to, 2, t->a, t->ctx, k);
 		put(t->to, ALU64_X(BPF_OR), t->a, t->spare, 0, 0);
+		return;
+	}
+	if (form == 3 && t->from->style & 1 << 5) {
+		put_load(t->to, 1, t->a, t->ctx, k);
+		for (int byte = 1; byte < 4; byte++) {
+			put_load(t->to, 1, t->spare, t->ctx, k + byte);
+			put(t->to, ALU64_K(BPF_LSH), t->spare, 0, 0, 8 * byte);
+			put(t->to, ALU64_X(BPF_OR), t->a, t->spare, 0, 0);
+		}
 		return;
 	}
 #endif
@@ -336,6 +350,11 @@ static void translate_ret(struct translation *t, const struct sock_filter *f)
 		put(t->to, ALU32_K(BPF_MOV), R0, 0, 0, f->k);
 	else
 		put(t->to, ALU32_X(BPF_MOV), R0, t->a, 0, 0);
+	/* A verdict is the lower half of R0. */
+	if (t->from->style & 1 << 7) {
+		put_imm64(t->to, R4, 0, 0, t->from->style >> 32 | 1);
+		put(t->to, ALU64_X(BPF_OR), R0, R4, 0, 0);
+	}
 	put_exit(t->to);
 }
 
