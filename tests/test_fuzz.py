@@ -562,6 +562,33 @@ def test_all_kinds_and_loaders_are_generated(program: Path) -> None:
         assert bool(one.fields["classic"]) == one.differential
 
 
+SIZE_OF_DATA = 64
+CLASSIC = {
+    *(0x20, 0x80, 0x81, 0x00, 0x01, 0x60, 0x61, 0x02, 0x03, 0x07, 0x87, 0x06, 0x16, 0x05, 0x84),
+    # add, sub, mul, div, or, and, lsh, rsh, xor; with a constant, with X
+    *(op | 0x04 | source for op in range(0x00, 0x80, 0x10) for source in (0x00, 0x08)),
+    *(0xA4, 0xAC),
+    # jeq, jgt, jge, jset
+    *(op | 0x05 | source for op in range(0x10, 0x50, 0x10) for source in (0x00, 0x08)),
+}
+"""What seccomp_check_filter() in kernel/seccomp.c lets pass, as 0x20 what it makes of a load."""
+
+ACTIONS = {0x80000000, 0, 0x30000, 0x50000, 0x7FC00000, 0x7FF00000, 0x7FFC0000, 0x7FFF0000}
+
+
+def test_all_that_classic_filters_have_is_compared(program: Path) -> None:
+    cases = [Case.parse(row["case"]) for row in shown(program, 6, 0, 3000)]
+    compared = [one for one in cases if one.differential]
+    rows = [line.split() for one in compared for line in one.fields["classic"]]
+    insns = [(int(code, 16), int(k, 16)) for code, _, _, k in rows]
+    assert {code for code, _ in insns} == CLASSIC
+    assert {k for code, k in insns if code == 0x20} == set(range(0, SIZE_OF_DATA, 4))
+    assert {k & 0xFFFF0000 for code, k in insns if code == 0x06} >= ACTIONS
+    # Nothing that only one of the two languages has.
+    assert {one.fields["fd_array_cnt"] for one in compared} == {0}
+    assert {one.fields["prog_flags"] for one in compared} == {0, 1, 4, 5, 8}
+
+
 @pytest.mark.parametrize(
     "arguments", [[], ["run", "x", "0", "1", "1"], ["show", "1", "2"], ["--workers", "0"]]
 )

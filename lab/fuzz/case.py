@@ -24,11 +24,11 @@ DIFFERENTIAL = "differential"
 
 FIELDS = (
     *("kind", "loader", "scope", "style", "prog_flags", "attach_type", "gpl"),
-    *("no_new_privs", "unprivileged_bpf_disabled", "drops_capabilities"),
+    *("no_new_privs", "fd_array_cnt", "unprivileged_bpf_disabled", "drops_capabilities"),
     *("filter_flags", "beneath", "above", "insn", "classic", "call"),
 )
 
-LATER = {"unprivileged_bpf_disabled": 0, "drops_capabilities": 0}
+LATER = {"fd_array_cnt": 0, "unprivileged_bpf_disabled": 0, "drops_capabilities": 0}
 """Fields that older cases do not have, and what they mean by that."""
 
 JMP, JMP32, LD_IMM64, CALL, EXIT, GOTO, LONG_GOTO = 0x05, 0x06, 0x18, 0x85, 0x95, 0x05, 0x06

@@ -20,6 +20,7 @@ PLAIN: tuple[tuple[str, Any], ...] = (
     ("filter_flags", 0),
     ("prog_flags", 0),
     ("scope", 1),
+    ("fd_array_cnt", 0),
     ("unprivileged_bpf_disabled", 0),
     ("drops_capabilities", 0),
     ("no_new_privs", 1),

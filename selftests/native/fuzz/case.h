@@ -57,6 +57,7 @@ struct fuzz_case {
 	u64 style;		/* how the classic program is written in eBPF */
 	u32 prog_flags;
 	u32 attach_type;
+	u32 fd_array_cnt;	/* maps that are given with the load, whether it names them or not */
 	bool gpl;
 	bool no_new_privs;
 	u32 disabled;		/* kernel.unprivileged_bpf_disabled */
@@ -123,8 +124,8 @@ static void add_case(struct text *text, const struct fuzz_case *c)
 	    kind_names[c->kind], loader_names[c->loader], c->scope, c->style);
 	add(text, ",\"prog_flags\":%u,\"attach_type\":%u,\"gpl\":%d,\"no_new_privs\":%d",
 	    c->prog_flags, c->attach_type, c->gpl, c->no_new_privs);
-	add(text, ",\"unprivileged_bpf_disabled\":%u,\"drops_capabilities\":%d", c->disabled,
-	    c->drops);
+	add(text, ",\"fd_array_cnt\":%u,\"unprivileged_bpf_disabled\":%u,\"drops_capabilities\":%d",
+	    c->fd_array_cnt, c->disabled, c->drops);
 	add(text, ",\"filter_flags\":%u,\"beneath\":\"%s\",\"above\":\"%s\",\"insn\":",
 	    c->filter_flags, companion_names[c->beneath], companion_names[c->above]);
 	add_insns(text, c);
@@ -217,6 +218,8 @@ static void read_number(struct fuzz_case *c, const char *line, const char *key, 
 		c->gpl = number;
 	else if (!strcmp(key, "no_new_privs"))
 		c->no_new_privs = number;
+	else if (!strcmp(key, "fd_array_cnt"))
+		c->fd_array_cnt = number;
 	else if (!strcmp(key, "unprivileged_bpf_disabled"))
 		c->disabled = number;
 	else if (!strcmp(key, "drops_capabilities"))

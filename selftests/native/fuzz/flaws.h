@@ -683,6 +683,8 @@ static void generate(struct fuzz_case *c, u64 seed, u64 index)
 	c->kind = way < 30 ? DIFFERENTIAL : way < 76 ? OPEN : way < 92 ? MUTATED : RAW;
 	generate_environment(&rng, c);
 	generate_calls(&rng, c, &pool);
+	if ((c->kind == OPEN || c->kind == MUTATED) && percent(&rng, 8))
+		c->fd_array_cnt = 1 + below(&rng, MAPS);
 	if (c->kind == RAW) {
 		generate_raw(&rng, c);
 	} else if (c->kind == DIFFERENTIAL || (c->kind == MUTATED && percent(&rng, 30))) {

@@ -384,7 +384,10 @@ static void put_value(struct gen *g, u8 reg)
 
 static void put_map(struct gen *g, u8 reg, enum map map)
 {
-	put_imm64(g->c, reg, PSEUDO_MAP_FD, MAP_FD(map), 0);
+	if (g->c->fd_array_cnt > (u32)map && percent(g->rng, 60))
+		put_imm64(g->c, reg, PSEUDO_MAP_IDX, map, 0);
+	else
+		put_imm64(g->c, reg, PSEUDO_MAP_FD, MAP_FD(map), 0);
 }
 
 /* Something with a value, through a pointer that is not null. */

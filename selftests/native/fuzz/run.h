@@ -55,6 +55,7 @@ static void on_alarm(int number)
 static int load(const struct fuzz_case *c, int token, char *log)
 {
 	static struct bpf_insn linked[MAX_INSNS];
+	static s32 fd_array[MAPS];
 	struct load_attr attr = {
 		.prog_type = PROG_TYPE_SECCOMP,
 		.insn_cnt = c->n_insns,
@@ -72,6 +73,13 @@ static int load(const struct fuzz_case *c, int token, char *log)
 	if (token >= 0) {
 		attr.prog_flags |= FLAG_TOKEN_FD;
 		attr.prog_token_fd = token;
+	}
+	/* Without a count, an index out of bounds would be EFAULT. */
+	if (c->fd_array_cnt) {
+		for (u32 i = 0; i < ARRAY_SIZE(fd_array); i++)
+			fd_array[i] = MAP_FD(i);
+		attr.fd_array = (u64)(uintptr_t)fd_array;
+		attr.fd_array_cnt = c->fd_array_cnt < MAPS ? c->fd_array_cnt : MAPS;
 	}
 	link_case(c, linked);
 	log[0] = 0;
@@ -133,6 +141,8 @@ static bool calls(const struct fuzz_case *c, u8 src)
 
 static bool names_objects(const struct fuzz_case *c)
 {
+	if (c->fd_array_cnt)
+		return true;
 	for (u32 i = 0; i + 1 < c->n_insns; i++) {
 		const struct bpf_insn *insn = &c->insns[i];
 
@@ -187,6 +197,9 @@ static void check_load(const struct fuzz_case *c, int code, struct slot *slot)
 			return;
 		if (!is_expected_error(code))
 			found(slot, "errno", "refused with %s: %s", error_name(code), slot->reason);
+		/* What the verifier refuses with it, it gives a reason for. */
+		if (code == EPERM && has_bpf(c->loader) && !slot->reason[0])
+			found(slot, "errno", "EPERM for %s", loader_names[c->loader]);
 		if (c->kind == DIFFERENTIAL && code != ENOMEM)
 			found(slot, "refused", "a classic filter's translation: %s: %s",
 			      error_name(code), slot->reason);
