@@ -298,7 +298,9 @@ static void check_seen(const struct fuzz_case *c, const struct observation *seen
 		      seen->done);
 	if (seen->status == -1)
 		return;
-	/* State may be left out by the verifier: check_translated() knows. */
+	if (!seen->installed && names_objects(c) && c->scope != SCOPE_FLIP && denied_installing(c))
+		found(slot, "permission", "installed with maps or kernel variables, though denied");
+	/* Helpers may be left out by the verifier: check_translated() knows. */
 	if (seen->installed == EPERM && !expected && state &&
 	    (c->scope == SCOPE_FLIP || denied_installing(c)))
 		return;
