@@ -217,6 +217,17 @@ static void answer_notification(int listener)
 	atomic_fetch_add(&shared->notified, 1);
 }
 
+/*
+ * What seccomp(2) has returned may be what a filter has made of it: any number, and
+ * what else has that number must not be closed. No notification has the id 0.
+ */
+static bool is_listener(int fd)
+{
+	u64 id = 0;
+
+	return fd >= 0 && ioctl(fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) && errno == ENOENT;
+}
+
 static u64 milliseconds(void)
 {
 	struct timespec now;
@@ -232,7 +243,7 @@ static void attend(pid_t pid, int pidfd, struct observation *seen)
 	bool closed = false;
 
 	for (;;) {
-		int listener = closed ? -1 : seen->listener;
+		int listener = !closed && is_listener(seen->listener) ? seen->listener : -1;
 		struct pollfd fds[] = { { pidfd, POLLIN, 0 }, { listener, POLLIN, 0 } };
 		/* A listener that appears while this waits is seen a moment later. */
 		int ready = poll(fds, 2, listener < 0 && !closed ? 5 : 500);
@@ -249,7 +260,7 @@ static void attend(pid_t pid, int pidfd, struct observation *seen)
 			break;
 		}
 	}
-	if (seen->listener >= 0)
+	if (is_listener(seen->listener))
 		close(seen->listener);
 	close(pidfd);
 	while (waitpid(pid, &seen->status, __WALL) < 0 && errno == EINTR)
