@@ -69,7 +69,7 @@ class Check:
 
 
 CHECKS: tuple[Check, ...] = (
-    Check("programs", "the programs were run to the end", ("runner", "check", LOST)),
+    Check("programs", "the programs were run to the end", ("runner", "stuck", "check", LOST)),
     Check("kernel-silent", "the kernel complains about nothing", (SPLAT,)),
     Check("same-verdict", "a classic filter and its translation agree", ("mismatch", "refused")),
     Check("errors", "a refusal has a documented errno", ("errno",)),

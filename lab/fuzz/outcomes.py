@@ -13,6 +13,7 @@ from dataclasses import dataclass
 ACCEPTED = "accepted"
 
 ROWS: tuple[tuple[str, str], ...] = (
+    ("not loaded: hangs 7.3", r"^ELOOP: not loaded"),
     ("taking too long", r"took too long"),
     ("state denied by the LSM", r"are refused to this program"),
     ("helper not offered", r"program of this type cannot use helper|cannot call GPL"),

@@ -96,6 +96,92 @@ static int load(const struct fuzz_case *c, int token, char *log)
 	return fd;
 }
 
+#define MAX_STARTS	24	/* functions of a program that are told apart */
+
+static bool refers_to_function(const struct bpf_insn *insn)
+{
+	return (insn->code == (BPF_JMP | BPF_CALL) && insn->src_reg == PSEUDO_CALL) ||
+	       (insn->code == (BPF_LD | BPF_IMM | BPF_DW) && insn->src_reg == PSEUDO_FUNC);
+}
+
+/*
+ * 7.3 has an endless loop in check_max_stack_depth_subprog(), whatever the program
+ * type: a call that goes round in code that is never reached is not refused as
+ * recursion, since sort_subprogs_topo() comes after dead branches were pruned; then
+ * stack frames are added up, and when they are more than 512 bytes, the callers are
+ * counted along a chain that has no end. No signal ends that, and the CPU is lost.
+ * With eight frames of 64 bytes the number of frames is refused first.
+ */
+static u32 stack_use(const struct fuzz_case *c)
+{
+	s32 load = 0, pointer = 0;
+
+	for (u32 i = 0; i < c->n_insns; i++) {
+		const struct bpf_insn *insn = &c->insns[i];
+		u8 class = BPF_CLASS(insn->code);
+
+		if (insn->code == (BPF_LD | BPF_IMM | BPF_DW)) {
+			i++;
+		} else if (class == BPF_LDX || class == BPF_ST || class == BPF_STX) {
+			if (insn->off < load)
+				load = insn->off;
+		} else if (insn->code == ALU64_K(BPF_ADD)) {
+			if (insn->imm < pointer)
+				pointer = insn->imm < -512 ? -512 : insn->imm;
+		} else if (class == BPF_ALU64 && BPF_OP(insn->code) <= BPF_SUB) {
+			pointer = -512;
+		}
+	}
+	return -load - pointer;
+}
+
+/* Whether a function, main among them, can come to call itself, in code that is reached or not. */
+static bool calls_itself(const struct fuzz_case *c)
+{
+	static bool leads[MAX_STARTS][MAX_STARTS];
+	u32 starts[MAX_STARTS] = { 0 }, count = 1;
+
+	for (u32 i = 0; i < c->n_insns; i++) {
+		u32 target = i + 1 + c->insns[i].imm, known = 0;
+
+		if (!refers_to_function(&c->insns[i]) || target >= c->n_insns)
+			continue;
+		while (known < count && starts[known] != target)
+			known++;
+		if (known == MAX_STARTS)
+			return true;
+		if (known == count)
+			starts[count++] = target;
+	}
+	memset(leads, 0, sizeof(leads));
+	for (u32 i = 0; i < c->n_insns; i++) {
+		u32 target = i + 1 + c->insns[i].imm, from = 0, to = 0;
+
+		if (!refers_to_function(&c->insns[i]) || target >= c->n_insns)
+			continue;
+		for (u32 k = 0; k < count; k++) {
+			if (starts[k] <= i && starts[k] >= starts[from])
+				from = k;
+			if (starts[k] == target)
+				to = k;
+		}
+		leads[from][to] = true;
+	}
+	for (u32 via = 0; via < count; via++)
+		for (u32 from = 0; from < count; from++)
+			for (u32 to = 0; to < count; to++)
+				leads[from][to] |= leads[from][via] && leads[via][to];
+	for (u32 k = 0; k < count; k++)
+		if (leads[k][k])
+			return true;
+	return false;
+}
+
+static bool hangs_the_base(const struct fuzz_case *c)
+{
+	return stack_use(c) > 64 && calls_itself(c);
+}
+
 /*
  * What a load may answer, and why. Documented in bpf(2) or said by the verifier
  * with a message of its own. EFAULT is not among them: the verifier uses it for
@@ -366,15 +452,22 @@ static void run_case(const struct fuzz_case *c, u64 index, struct slot *slot, in
 
 	if (*program >= 0)
 		close(*program);
+	*program = -1;
 	slot->check_id = 0;
 	slot->finding[0] = 0;
+	atomic_fetch_add(&shared->by_loader[c->loader][0], 1);
+	if (hangs_the_base(c)) {
+		slot->load_error = ELOOP;
+		strcpy(slot->reason, "not loaded, it calls itself and has a large stack");
+		count_outcome(slot->load_error, slot->reason, index);
+		return;
+	}
 	*program = load(c, token_fd, log);
 	slot->load_error = *program < 0 ? errno : 0;
 	find_reason(log, slot->reason, sizeof(slot->reason));
 	if (slot->load_error == EAGAIN && gave_up)
 		strcpy(slot->reason, "verifier interrupted, it took too long");
 	count_outcome(slot->load_error, slot->reason, index);
-	atomic_fetch_add(&shared->by_loader[c->loader][0], 1);
 	check_load(c, slot->load_error, slot);
 	/* Yama, asked twice, may give two answers. */
 	if (c->loader == TOKEN_OTHER && c->scope != SCOPE_FLIP)
@@ -494,10 +587,21 @@ static struct slot *hand_over(struct team *team, const struct fuzz_case *c, u64 
 {
 	struct slot *slot = &team->slots[c->loader];
 	u64 request[3] = { index, (u64)(s64)yama_scope, (u64)(s64)unprivileged_disabled };
+	struct pollfd fd = { team->channels[c->loader], POLLIN, 0 };
+	bool done;
 	char answer;
 
-	if (write(team->channels[c->loader], request, sizeof(request)) != sizeof(request) ||
-	    read(team->channels[c->loader], &answer, 1) != 1) {
+	/* Loading, twice perhaps, and two children: all of that comes to an end by itself. */
+	done = write(fd.fd, request, sizeof(request)) == sizeof(request);
+	if (done && !poll(&fd, 1, 4000 * patience)) {
+		snprintf(slot->finding, sizeof(slot->finding), "stuck");
+		snprintf(slot->what, sizeof(slot->what),
+			 "the loader is not back after %d s: the verifier does not end, nor for a signal",
+			 4 * patience);
+		tell_finding(c, index, slot->finding, slot->what);
+		exit(3);
+	}
+	if (!done || read(fd.fd, &answer, 1) != 1) {
 		found(slot, "runner", "the process of the loader %s was lost", loader_names[c->loader]);
 		tell_finding(c, index, slot->finding, slot->what);
 		exit(3);
