@@ -46,7 +46,7 @@ class Case:
         """From JSON. Raises UsageError if a field is missing, unknown or of the wrong kind."""
         if not isinstance(value, dict) or {*value, *LATER} != set(FIELDS):
             raise UsageError(f"Not a case: its fields have to be {', '.join(FIELDS)}.")
-        value = {**LATER, **value}
+        value = {name: value.get(name, LATER.get(name)) for name in FIELDS}
         for name in ("insn", "classic", "call"):
             lines = value[name]
             if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
