@@ -603,6 +603,9 @@ static void st_kernel_variable(struct gen *g)
 {
 	u8 reg = R1 + below(g->rng, 5);
 
+	/* Refused without a look at the rest. */
+	if (!has_memory(g->c->loader) && !percent(g->rng, 10))
+		return;
 	put_imm64(g->c, reg, PSEUDO_BTF_ID, KERNEL_VARIABLE, 0);
 	g->reg[reg] = NOTHING;
 }

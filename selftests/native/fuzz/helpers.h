@@ -86,7 +86,7 @@ static bool has_right(enum loader loader, enum right right)
 	case TAKES_PERFMON:
 		return has_bpf(loader) && loader != BPF_ONLY;
 	case TAKES_MEMORY:
-		return loader == PTRACE || loader == ROOT;
+		return has_memory(loader);
 	case TAKES_GLOBAL_IDS:
 		return has_bpf(loader) && !names_token(loader);
 	default:

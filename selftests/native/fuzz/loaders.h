@@ -86,6 +86,12 @@ static bool has_bpf(enum loader loader)
 	return loader != USER && loader != USERNS && loader != TOKEN_OTHER;
 }
 
+/* CAP_SYS_PTRACE in the initial user namespace: kernel memory, and that of any task. */
+static bool has_memory(enum loader loader)
+{
+	return loader == PTRACE || loader == ROOT;
+}
+
 /* CAP_SYS_ADMIN in its own user namespace: may install without no_new_privs. */
 static bool may_install(enum loader loader)
 {

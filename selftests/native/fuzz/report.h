@@ -74,10 +74,12 @@ static void mark(const char *format, ...)
 
 /* --- outcomes --------------------------------------------------------------------------- */
 
+/* Lines behind the reason: statistics, and a hint that each refused program gets from the series. */
 static bool is_statistic(const char *line)
 {
 	static const char *const starts[] = {
 		"old state: ", "cur state: ", "verification time", "stack depth", "processed ", "subprog ",
+		"CAP_PERFMON gives this program no kernel memory",
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(starts); i++)
@@ -86,7 +88,7 @@ static bool is_statistic(const char *line)
 	return false;
 }
 
-/* The line of a verifier log that says why: the last one that is no statistic. */
+/* The line of a verifier log that says why: the last one that is none of these. */
 static void find_reason(char *log, char *reason, size_t size)
 {
 	char *line, *rest = log;

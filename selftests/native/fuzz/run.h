@@ -225,16 +225,18 @@ static bool calls(const struct fuzz_case *c, u8 src)
 	return false;
 }
 
-static bool names_objects(const struct fuzz_case *c)
+/* Maps (by whatever way), kernel variables: each is looked up, whether it is reached or not. */
+static bool names_objects(const struct fuzz_case *c, bool variables_only)
 {
-	if (c->fd_array_cnt)
+	if (c->fd_array_cnt && !variables_only)
 		return true;
 	for (u32 i = 0; i + 1 < c->n_insns; i++) {
 		const struct bpf_insn *insn = &c->insns[i];
 
 		if (insn->code != (BPF_LD | BPF_IMM | BPF_DW))
 			continue;
-		if (insn->src_reg && insn->src_reg != PSEUDO_FUNC)
+		if (variables_only ? insn->src_reg == PSEUDO_BTF_ID :
+				     insn->src_reg && insn->src_reg != PSEUDO_FUNC)
 			return true;
 		i++;
 	}
@@ -291,8 +293,10 @@ static void check_load(const struct fuzz_case *c, int code, struct slot *slot)
 			      error_name(code), slot->reason);
 		return;
 	}
-	if (denied && names_objects(c))
+	if (denied && names_objects(c, false))
 		found(slot, "permission", "loaded with a map or a kernel variable, though denied");
+	if (!has_memory(c->loader) && names_objects(c, true))
+		found(slot, "permission", "%s loaded with a kernel variable", loader_names[c->loader]);
 	if (c->attach_type || c->prog_flags & BPF_F_SLEEPABLE)
 		found(slot, "permission", "loaded with an attach type, or sleepable");
 }
@@ -377,14 +381,14 @@ static void check_seen(const struct fuzz_case *c, const struct observation *seen
 {
 	bool capable = may_install(c->loader) && !c->drops;
 	int expected = c->no_new_privs || capable ? 0 : EACCES;
-	bool state = names_objects(c) || calls(c, 0);
+	bool state = names_objects(c, false) || calls(c, 0);
 
 	if (seen->hung)
 		found(slot, "hang", "a child was still running after %d s, after %u calls", patience,
 		      seen->done);
 	if (seen->status == -1)
 		return;
-	if (!seen->installed && names_objects(c) && c->scope != SCOPE_FLIP && denied_installing(c))
+	if (!seen->installed && names_objects(c, false) && c->scope != SCOPE_FLIP && denied_installing(c))
 		found(slot, "permission", "installed with maps or kernel variables, though denied");
 	/* Helpers may be left out by the verifier: check_translated() knows. */
 	if (seen->installed == EPERM && !expected && state &&
