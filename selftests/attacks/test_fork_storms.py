@@ -13,6 +13,7 @@ from selftests.harness.asm import R1, R2, atomic_add, map_value, mov, on_syscall
 from selftests.harness.bpf import Map, map_create, prog_load
 from selftests.harness.lifetimes import eventually, maps, progs
 from selftests.harness.objects import BpfObject
+from selftests.harness.storm import Filters
 from selftests.harness.sys import errno_of, no_new_privs
 from selftests.harness.uapi import NR
 
@@ -75,6 +76,39 @@ def test_no_call_of_a_fork_storm_goes_uncounted() -> None:
     assert wrong == 0
     # All filters run for every call; the first one was there for all bursts.
     assert counts == [each * left for left in range(BURSTS, 0, -1)]
+    assert eventually(lambda: progs() <= before[0] and maps() <= before[1])
+
+
+WAYS = {"TSYNC": "+" * 24, "without": "-" * 24, "mixed": "+--" * 7 + "+++"}
+
+
+@pytest.mark.patch(2)
+@pytest.mark.parametrize("tsync", WAYS.values(), ids=WAYS.keys())
+def test_filters_are_installed_in_the_middle_of_a_fork_storm(tsync: str) -> None:
+    """Attack: be forked by one thread while another installs. Whoever was forked after a filter
+    was installed has it; nobody has a part of what one TSYNC gives; each call is looked at once by
+    each filter.
+    """
+    before = progs(), maps()
+
+    def case() -> tuple[int, int, list[int], list[int]]:
+        filters = Filters(tsync)
+        wrong, overlaps, *tally = filters.run("fork")
+        return wrong, overlaps, tally, [looks.lookup_int() for looks in filters.looks]
+
+    with privileges.sysctl(privileges.PTRACE_SCOPE, 1):
+        wrong, overlaps, tally, looks = child.run(case, child.LONG)
+    assert wrong == 0
+    # Two by the installing thread for each filter; and many by each of the others meanwhile.
+    assert all(count >= 2 for count in tally[1:])
+    assert sum(tally) >= 5 * len(tsync)
+    if "+" in tsync:
+        assert overlaps >= 3, "no fork was under way while a filter was installed"
+    else:
+        assert tally == [sum(tally) - 2 * len(tsync), *[2] * len(tsync)]
+    # Each child, and a child of its own, have called once for each filter there is.
+    each = 2 * len(tsync)
+    assert looks == [each * sum(tally[number + 1 :]) for number in range(len(tsync))]
     assert eventually(lambda: progs() <= before[0] and maps() <= before[1])
 
 

@@ -9,10 +9,11 @@ import time
 
 import pytest
 
-from selftests.harness import child, seccomp, uapi
+from selftests.harness import child, privileges, seccomp, uapi
 from selftests.harness.asm import on_syscall, ret
 from selftests.harness.bpf import prog_load
-from selftests.harness.lifetimes import eventually, progs
+from selftests.harness.lifetimes import eventually, maps, progs
+from selftests.harness.storm import Executed, Filters, execute_during_tsync
 from selftests.harness.sys import errno_of, no_new_privs
 from selftests.harness.uapi import NR
 
@@ -83,6 +84,42 @@ def test_a_thread_executes_a_program_during_tsync() -> None:
     for round_ in range(12):
         assert child.wait(lambda: case(0.002 * round_)).code == 0  # noqa: B023 - called at once
     assert eventually(lambda: progs() <= before)
+
+
+MANY = 96
+"""Filters that are installed one by one."""
+
+
+@pytest.mark.parametrize("who", ["leader", "thread"])
+def test_a_program_executed_during_tsync_has_all_of_each_filter_or_nothing(who: str) -> None:
+    """Attack: execute a program out of the middle of TSYNC, to leave a filter behind in half.
+
+    What is left is one thread, under as many filters as /proc says and as it has, which are the
+    first ones, none less than had been installed, with no_new_privs; and then nothing.
+    """
+    before = progs(), maps()
+
+    def in_the_middle(it: Executed) -> bool:
+        return 0 < it.filters < MANY
+
+    def case() -> tuple[list[Executed], list[int]]:
+        filters = Filters("+" * MANY)
+        found: list[Executed] = []
+        # To execute a program takes as long as some dozen installations.
+        while sum(map(in_the_middle, found)) < 8 and len(found) < 80:
+            found.append(execute_during_tsync(filters, who, 1 + 3 * len(found) % 24))
+        return found, [looks.lookup_int() for looks in filters.looks]
+
+    with privileges.sysctl(privileges.PTRACE_SCOPE, 1):
+        found, looks = child.run(case, child.LONG)
+    for it in found:
+        assert (it.threads, it.no_new_privs, it.mode) == (1, 1, 2), it
+        assert it.effective == it.filters, it
+        assert it.returned <= it.filters <= it.begun <= it.returned + 1, it
+    # The executed program asks once for each filter, and nobody else asks.
+    assert looks == [MANY * sum(it.filters > number for it in found) for number in range(MANY)]
+    assert sum(map(in_the_middle, found)) >= 8, "TSYNC was over before a program was executed"
+    assert eventually(lambda: progs() <= before[0] and maps() <= before[1])
 
 
 def test_two_threads_synchronise_at_once() -> None:
