@@ -16,7 +16,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from selftests.harness.features import Absent, Lacks
 
@@ -140,15 +140,20 @@ def start(function: Callable[[], object]) -> int:
     """Start a child that calls ``function`` and exits with 0, or 99 if it raised; its pid."""
     pid = os.fork()
     if pid == 0:
-        signal.alarm(0)
-        code = 0
-        try:
-            function()
-        except BaseException:
-            traceback.print_exc()
-            code = 99
-        os._exit(code)
+        spend(function)
     return pid
+
+
+def spend(function: Callable[[], object]) -> NoReturn:
+    """What :func:`start` does in the child."""
+    signal.alarm(0)
+    code = 0
+    try:
+        function()
+    except BaseException:
+        traceback.print_exc()
+        code = 99
+    os._exit(code)
 
 
 @contextlib.contextmanager

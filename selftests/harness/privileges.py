@@ -142,6 +142,18 @@ def enter_user_namespace(inside: int = 0, outside: int | None = None) -> None:
     Path("/proc/self/gid_map").write_text(f"{inside} {gid if outside is None else outside} 1")
 
 
+def join(pid: int, flags: int) -> None:
+    """setns(2): the namespaces of these kinds that a process is in. Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    pidfd = os.pidfd_open(pid)
+    try:
+        if libc.setns(pidfd, flags):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+    finally:
+        os.close(pidfd)
+
+
 def in_user_namespace(function: Callable[[], T], inside: int = 0) -> T:
     """Call ``function`` in a child with a user namespace of its own, all-powerful in it."""
 
