@@ -21,18 +21,22 @@ from selftests.harness.asm import (
     R1,
     R2,
     R3,
+    R10,
     Label,
     Source,
+    alu,
     atomic_add,
     call,
     call_kfunc,
     call_label,
     exit_,
     imm64,
+    jump_if,
     load,
     map_fd,
     map_value,
     mov,
+    mov_reg,
     on_syscall,
     ret,
     store_imm,
@@ -77,8 +81,13 @@ class Verdict:
 
 def loading(program: list[Source]) -> Verdict:
     """Load a filter, and let it go again."""
+    return verdict(lambda: prog_load(program))
+
+
+def verdict(load_it: Callable[[], Prog]) -> Verdict:
+    """The same, however it is loaded."""
     try:
-        prog_load(program)
+        load_it()
     except BpfError as error:
         return Verdict(error.errno or -1, error.log)
     return Verdict(0)
@@ -161,6 +170,21 @@ def test_yama_scope_3_denies_a_map_to_any_loader() -> None:
     set_sysctl(PTRACE_SCOPE, 3)
     for caps in ((CAP_BPF,), (CAP_BPF, CAP_SYS_PTRACE), tuple(range(41))):
         assert_denied(privileges.as_user(with_map, *caps), "maps")
+
+
+@pytest.mark.patch(7, 8, 9)
+@LAST
+def test_yama_scope_3_denies_maps_in_maps_to_root() -> None:
+    """Attack: reach a map through a map. In scope 3 neither the outer one nor the inner one, looked
+    at or only bound, is for anybody.
+    """
+
+    def case() -> list[Verdict]:
+        return [verdict(lambda: loaded(build())) for build in MAPS_IN_MAPS]  # noqa: B023
+
+    set_sysctl(PTRACE_SCOPE, 3)
+    for seen in child.run(case):
+        assert_denied(seen, "maps")
 
 
 @pytest.mark.patch(2)
@@ -284,6 +308,33 @@ def _ring_buffer() -> Load:
     return Load([map_fd(R1, ring.fd), *ALLOW], keep=(ring,))
 
 
+def _outer_map(type_: int, *use: Source) -> Load:
+    inner = map_create(value_size=4)
+    outer = map_create(type_, value_size=4, inner_map_fd=inner.fd)
+    outer.update(inner.fd)
+    return Load([map_fd(R1, outer.fd), *use, *ALLOW], keep=(outer, inner))
+
+
+def _array_of_maps() -> Load:
+    return _outer_map(uapi.BPF_MAP_TYPE_ARRAY_OF_MAPS)
+
+
+def _hash_of_maps() -> Load:
+    return _outer_map(uapi.BPF_MAP_TYPE_HASH_OF_MAPS)
+
+
+def _inner_map() -> Load:
+    key = [store_imm(4, R10, -4, 0), mov_reg(R2, R10), alu("add", R2, -4)]
+    lookup = call(uapi.BPF_FUNC_map_lookup_elem)
+    use = [*key, lookup, jump_if("eq", R0, 0, "none"), mov_reg(R1, R0), *key, lookup]
+    return _outer_map(uapi.BPF_MAP_TYPE_ARRAY_OF_MAPS, *use, Label("none"))
+
+
+def _outer_map_not_mentioned() -> Load:
+    bound = _array_of_maps()
+    return Load(PURE, fd_array=(bound.keep[0].fd,), fd_array_cnt=1, keep=bound.keep)
+
+
 def _helper() -> Load:
     return Load([call(uapi.BPF_FUNC_ktime_get_ns), *ALLOW])
 
@@ -316,6 +367,13 @@ def _kernel_function_address() -> Load:
     return Load([imm64(R1, function, uapi.BPF_PSEUDO_BTF_ID), *ALLOW])
 
 
+def loaded(ready: Load) -> Prog:
+    """The program that uses the thing. Raises BpfError."""
+    return prog_load(ready.program, fd_array=ready.fd_array, fd_array_cnt=ready.fd_array_cnt)
+
+
+MAPS_IN_MAPS = (_array_of_maps, _hash_of_maps, _inner_map, _outer_map_not_mentioned)
+
 THINGS = (
     Thing("map_by_descriptor", "maps", _map_by_fd),
     Thing("map_by_index", "maps", _map_by_index),
@@ -330,6 +388,10 @@ THINGS = (
     Thing("insn_array", "maps", _insn_array),
     Thing("tail_call", "maps", _tail_call),
     Thing("ring_buffer", "maps", _ring_buffer),
+    Thing("array_of_maps", "maps", _array_of_maps),
+    Thing("hash_of_maps", "maps", _hash_of_maps),
+    Thing("inner_map", "maps", _inner_map),
+    Thing("outer_map_bound_and_not_mentioned", "maps", _outer_map_not_mentioned),
     Thing("helper", "helpers", _helper),
     Thing("helper_in_function", "helpers", _helper_in_function),
     Thing("user_memory", "maps", _memory),
@@ -349,11 +411,7 @@ def attempt(thing: Thing, *more: int) -> Verdict:
     """Load a filter that uses the thing, with all that it takes but CAP_SYS_PTRACE, and more."""
     ready = thing.build()
     privileges.set_caps(CAP_BPF, CAP_PERFMON, *more)
-    try:
-        prog_load(ready.program, fd_array=ready.fd_array, fd_array_cnt=ready.fd_array_cnt)
-    except BpfError as error:
-        return Verdict(error.errno or -1, error.log)
-    return Verdict(0)
+    return verdict(lambda: loaded(ready))
 
 
 @pytest.mark.patch(7, 8)
@@ -447,7 +505,7 @@ def test_each_kind_of_state_is_noticed_when_installed(thing: Thing) -> None:
 
     def case() -> int:
         ready = thing.build()
-        prog = prog_load(ready.program, fd_array=ready.fd_array, fd_array_cnt=ready.fd_array_cnt)
+        prog = loaded(ready)
         with sysctl(PTRACE_SCOPE, 2):
             return privileges.as_user(lambda: installing(prog))
 
@@ -459,13 +517,15 @@ def test_each_kind_of_state_is_noticed_when_installed(thing: Thing) -> None:
 def test_a_filter_loaded_in_scope_0_is_not_installed_in_scope_3() -> None:
     """Loaded under ptrace_scope 0, installed under 3: EPERM, even for root; a pure one goes."""
 
-    def case() -> tuple[int, int]:
+    def case() -> tuple[list[int], int]:
         set_sysctl(PTRACE_SCOPE, 0)
-        pure, stateful = prog_load(PURE), prog_load(STATEFUL)
+        pure, stateful = prog_load(PURE), [prog_load(STATEFUL)]
+        for build in MAPS_IN_MAPS:
+            stateful.append(loaded(build()))
         set_sysctl(PTRACE_SCOPE, 3)
-        return installing(stateful), installing(pure)
+        return [installing(prog) for prog in stateful], installing(pure)
 
-    assert child.run(case) == (errno.EPERM, 0)
+    assert child.run(case) == ([errno.EPERM] * (1 + len(MAPS_IN_MAPS)), 0)
 
 
 @pytest.mark.patch(8)

@@ -40,6 +40,7 @@ from selftests.harness.asm import (
     store_imm,
 )
 from selftests.harness.bpf import Map, Prog, map_create, prog_load
+from selftests.harness.lifetimes import eventually, maps
 from selftests.harness.sys import errno_of, no_new_privs
 from selftests.harness.uapi import NR, SECCOMP_RET_ERRNO
 
@@ -122,21 +123,28 @@ def looking_through(outer: Map) -> list[Source]:
     )
 
 
+OUTER = {"array": uapi.BPF_MAP_TYPE_ARRAY_OF_MAPS, "hash": uapi.BPF_MAP_TYPE_HASH_OF_MAPS}
+INNER = {"arrays": uapi.BPF_MAP_TYPE_ARRAY, "hashes": uapi.BPF_MAP_TYPE_HASH}
+
+
 @pytest.mark.parametrize("keep", [True, False], ids=["two inner maps", "new inner maps"])
-def test_a_map_in_a_map_changes_under_a_running_filter(keep: bool) -> None:
-    """Inner maps are swapped, removed, and freed as soon as they are."""
-    inner = [map_create(value_size=4), map_create(value_size=4)]
+@pytest.mark.parametrize("inner_type", INNER.values(), ids=INNER.keys())
+@pytest.mark.parametrize("outer_type", OUTER.values(), ids=OUTER.keys())
+def test_a_map_in_a_map_changes_under_a_running_filter(
+    outer_type: int, inner_type: int, keep: bool
+) -> None:
+    """Inner maps are swapped, removed, and freed as soon as they are; none is left behind."""
+    before = maps()
+    inner = [map_create(inner_type, value_size=4), map_create(inner_type, value_size=4)]
     for number, state in enumerate(inner):
         state.update(101 + number)
-    outer = map_create(
-        uapi.BPF_MAP_TYPE_HASH_OF_MAPS, value_size=4, max_entries=2, inner_map_fd=inner[0].fd
-    )
+    outer = map_create(outer_type, value_size=4, max_entries=2, inner_map_fd=inner[0].fd)
 
     def change() -> None:
         for number in range(2):
             state = inner[number]
             if not keep:
-                state = map_create(value_size=4)
+                state = map_create(inner_type, value_size=4)
                 state.update(101 + number)
             outer.update(state.fd)
             if not keep:
@@ -146,3 +154,6 @@ def test_a_map_in_a_map_changes_under_a_running_filter(keep: bool) -> None:
     seen = answers(looking_through(outer), change)
     assert set(seen) <= {101, 102, NEITHER}
     assert len(seen) >= 2
+    for state in (outer, *inner):
+        state.close()
+    assert eventually(lambda: maps() <= before)
