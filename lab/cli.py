@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "fuzz": "lab.commands_fuzz:fuzz",
     "report": "lab.commands_guest:report_command",
     "runs": "lab.commands_guest:runs",
+    "review-check": "lab.commands_guest:review_check_command",
     "prune": "lab.commands_host:prune",
 }
 """Subcommand name to ``module:attribute``, in the order that ``lab --help`` shows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-from lab import manifest, report, rundir, splatgate, splats
+from lab import manifest, report, review_check, rundir, splatgate, splats
 from lab.arches import find_arch
 from lab.boot import CONSOLE_LOG, EXITED, Listeners, run_guest, run_shell
 from lab.deadline import Limits
@@ -300,3 +301,14 @@ def runs(session: Session) -> None:
         session.ui.out(
             f"{run.id}  {run.headline.splitlines()[0]}" + (f"  ({counts})" if counts else "")
         )
+
+
+@click.command("review-check", context_settings=CONTEXT_SETTINGS)
+@common
+def review_check_command(session: Session) -> None:
+    """Say of the patch on standard input what the last run with it said: a JSON array, for b4.
+
+    git config b4.review-perpatch-check-cmd "/path/to/scripts/lab review-check --quiet"
+    """
+    rows = review_check.check(session.cache, sys.stdin.buffer.read())
+    session.ui.out(json.dumps(rows))

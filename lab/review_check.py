@@ -1,0 +1,77 @@
+"""The lab's verdict on one patch, for b4's review: a mail in, a JSON array out.
+
+b4 runs what ``b4.review-perpatch-check-cmd`` in git's configuration says, with the patch on
+standard input, and wants an array of objects with ``tool``, ``status`` (pass, warn, fail),
+``summary``, ``url`` and ``details``: _run_external_cmd() in b4/review/checks.py of b4 0.16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lab import rundir
+from lab.cache import Cache
+from lab.errors import ExitCode, UsageError
+from lab.gitrepo import Git
+from lab.report import Run
+
+PASS, WARN, FAIL = "pass", "warn", "fail"
+STATUS = {ExitCode.PASSED: PASS, ExitCode.FAILED: FAIL, ExitCode.KERNEL: FAIL}
+"""By a run's exit code; what is not here says nothing about the patch."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A row of b4's."""
+
+    tool: str
+    status: str
+    summary: str
+    url: str = ""
+    details: str = ""
+
+
+def check(cache: Cache, mail: bytes) -> list[dict[str, str]]:
+    """What the newest run that tested this very patch says of it.
+
+    The patch is known by git-patch-id(1), which mail headers and commit ids do not change. Raises
+    UsageError if the mail holds no patch.
+    """
+    cache.root.mkdir(parents=True, exist_ok=True)
+    printed = Git(cache.root).run("patch-id", "--stable", input=mail).stdout.split()
+    if not printed:
+        raise UsageError(
+            "There is no patch on standard input.", hint="lab review-check < 0001-title.patch"
+        )
+    for run, number in _runs_of(cache, printed[0]):
+        return [asdict(_judge(run, number))]
+    return [asdict(Check("lab", WARN, "no run of the lab has tested this patch"))]
+
+
+def _runs_of(cache: Cache, patch_id: str) -> Iterator[tuple[Run, int]]:
+    """Runs with a verdict that had the patch, the newest first, and its number there."""
+    for directory in reversed(rundir.known(cache)):
+        try:
+            run = Run.load(directory)
+        except UsageError:
+            continue
+        patches: list[dict[str, Any]] = run.manifest.get("patches") or []
+        for patch in patches:
+            if patch.get("applied") and patch.get("patch_id") == patch_id and run.code is not None:
+                yield run, int(patch["number"])
+
+
+def _judge(run: Run, number: int) -> Check:
+    tests = [test for test in run.view.tests.values() if number in test.patches]
+    states = [test.state for test in tests]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    failed = [f"{test.state}: {test.id}" for test in tests if run.judge(test) == "bad"]
+    return Check(
+        "lab",
+        STATUS.get(ExitCode(run.code or 0), WARN),
+        f"{counts or 'no test'} for patch {number}; {run.headline}",
+        run.path.as_uri(),
+        "\n".join([*run.reasons, *failed, f"again: {run.manifest.get('reproduce', '')}"]),
+    )

@@ -1,0 +1,110 @@
+"""b4's question about one patch, answered from the runs that there are."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from lab import manifest, rundir
+from lab.cache import Cache
+from lab.cli import run_cli
+from lab.errors import ExitCode
+from lab.gitrepo import Git
+from lab.journal import Journal
+from tests.support import make_kernel, make_patches, make_repository
+
+
+@pytest.fixture
+def mail(kernel: Path, tmp_path: Path) -> bytes:
+    """A patch."""
+    make_repository(kernel)
+    patches = make_patches(kernel, tmp_path / "patches")
+    return (patches / "0002-seccomp-Add-after-line-30.patch").read_bytes()
+
+
+def finished(cache: Cache, mail: bytes, code: int, applied: bool = True) -> Path:
+    """A run that had the patch as its second."""
+    run = rundir.create(cache, "series")
+    patch_id = Git(cache.runs).run("patch-id", "--stable", input=mail).stdout.split()[0]
+    patches = [{"number": 2, "patch_id": patch_id, "applied": applied}]
+    manifest.write(run.path, kind="series", reproduce="scripts/lab test -k x", patches=patches)
+    record = Journal(run.path)
+    record.write("seed", tests=[{"id": "a", "patches": [2]}, {"id": "b", "patches": [1, 2]}])
+    record.write("result", id="a", outcome="passed", message="", seconds=0.0)
+    outcome = "failed" if code == ExitCode.FAILED else "passed"
+    record.write("result", id="b", outcome=outcome, message="", seconds=0.0)
+    record.write("verdict", code=code, headline="what it came to", reasons=[])
+    record.close()
+    return run.path
+
+
+def asked(cache: Cache, mail: bytes, monkeypatch: pytest.MonkeyPatch) -> int:
+    """``lab review-check`` with the mail on standard input."""
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(mail)))
+    return run_cli(["review-check", "--cache", str(cache.root)])
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "counts"),
+    [
+        (ExitCode.PASSED, "pass", "2 passed"),
+        (ExitCode.FAILED, "fail", "1 passed, 1 failed"),
+        (ExitCode.KERNEL, "fail", "2 passed"),
+        (ExitCode.INFRA, "warn", "2 passed"),
+    ],
+)
+def test_the_newest_run_with_the_patch_answers(
+    cache: Cache,
+    mail: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    code: int,
+    status: str,
+    counts: str,
+) -> None:
+    finished(cache, mail, 1 - code if code < 2 else 0)
+    run = finished(cache, mail, code)
+    assert asked(cache, mail, monkeypatch) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["tool"], row["status"]) == ("lab", status)
+    assert row["summary"] == f"{counts} for patch 2; what it came to"
+    assert row["url"] == run.as_uri()
+    assert "again: scripts/lab test -k x" in row["details"]
+    assert ("failed: b" in row["details"]) == (code == ExitCode.FAILED)
+
+
+def test_a_mail_header_makes_no_other_patch(
+    cache: Cache,
+    mail: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    finished(cache, mail, 0)
+    asked(cache, b"Message-Id: <1@example.org>\n" + mail, monkeypatch)
+    assert json.loads(capsys.readouterr().out)[0]["status"] == "pass"
+
+
+def test_a_patch_that_no_run_has_tested_is_a_warning(
+    cache: Cache,
+    mail: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cache.runs.mkdir(parents=True)
+    finished(cache, mail.replace(b"+more", b"+other"), 0)
+    finished(cache, mail, 0, applied=False)
+    assert asked(cache, mail, monkeypatch) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["status"], row["summary"]) == ("warn", "no run of the lab has tested this patch")
+
+
+def test_what_is_no_patch_is_refused(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_kernel(cache.root / "unused")
+    assert asked(cache, b"Subject: hello\n\nno diff\n", monkeypatch) == ExitCode.USAGE
+    assert "no patch on standard input" in capsys.readouterr().err
