@@ -34,7 +34,7 @@ class Check:
 
 
 def check(cache: Cache, mail: bytes) -> list[dict[str, str]]:
-    """What the newest run that tested this very patch says of it.
+    """What the newest run that tested this very patch says of it, if it came to a verdict.
 
     The patch is known by git-patch-id(1), which mail headers and commit ids do not change. Raises
     UsageError if the mail holds no patch.
@@ -45,9 +45,14 @@ def check(cache: Cache, mail: bytes) -> list[dict[str, str]]:
         raise UsageError(
             "There is no patch on standard input.", hint="lab review-check < 0001-title.patch"
         )
+    cut_short = None
     for run, number in _runs_of(cache, printed[0]):
-        return [asdict(_judge(run, number))]
-    return [asdict(Check("lab", WARN, "no run of the lab has tested this patch"))]
+        judged = _judge(run, number)
+        if judged.status != WARN:
+            return [asdict(judged)]
+        cut_short = cut_short or judged
+    untested = Check("lab", WARN, "no run of the lab has tested this patch")
+    return [asdict(cut_short or untested)]
 
 
 def _runs_of(cache: Cache, patch_id: str) -> Iterator[tuple[Run, int]]:

@@ -54,7 +54,6 @@ def asked(cache: Cache, mail: bytes, monkeypatch: pytest.MonkeyPatch) -> int:
         (ExitCode.PASSED, "pass", "2 passed"),
         (ExitCode.FAILED, "fail", "1 passed, 1 failed"),
         (ExitCode.KERNEL, "fail", "2 passed"),
-        (ExitCode.INFRA, "warn", "2 passed"),
     ],
 )
 def test_the_newest_run_with_the_patch_answers(
@@ -75,6 +74,22 @@ def test_the_newest_run_with_the_patch_answers(
     assert row["url"] == run.as_uri()
     assert "again: scripts/lab test -k x" in row["details"]
     assert ("failed: b" in row["details"]) == (code == ExitCode.FAILED)
+
+
+def test_a_run_that_was_cut_short_answers_only_if_no_other_can(
+    cache: Cache,
+    mail: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    finished(cache, mail, ExitCode.INFRA)
+    asked(cache, mail, monkeypatch)
+    assert json.loads(capsys.readouterr().out)[0]["status"] == "warn"
+    whole = finished(cache, mail, ExitCode.PASSED)
+    finished(cache, mail, ExitCode.INTERRUPTED)
+    asked(cache, mail, monkeypatch)
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["status"], row["url"]) == ("pass", whole.as_uri())
 
 
 def test_a_mail_header_makes_no_other_patch(
