@@ -56,7 +56,7 @@ def check(cache: Cache, mail: bytes) -> list[dict[str, str]]:
 
 
 def _runs_of(cache: Cache, patch_id: str) -> Iterator[tuple[Run, int]]:
-    """Runs with a verdict that had the patch, the newest first, and its number there."""
+    """Runs with a verdict and tests about the patch, the newest first, and its number there."""
     for directory in reversed(rundir.known(cache)):
         try:
             run = Run.load(directory)
@@ -64,8 +64,12 @@ def _runs_of(cache: Cache, patch_id: str) -> Iterator[tuple[Run, int]]:
             continue
         patches: list[dict[str, Any]] = run.manifest.get("patches") or []
         for patch in patches:
-            if patch.get("applied") and patch.get("patch_id") == patch_id and run.code is not None:
-                yield run, int(patch["number"])
+            if not patch.get("applied") or patch.get("patch_id") != patch_id:
+                continue
+            number = int(patch["number"])
+            named = any(number in test.patches for test in run.view.tests.values())
+            if run.code is not None and named:
+                yield run, number
 
 
 def _judge(run: Run, number: int) -> Check:
@@ -76,7 +80,7 @@ def _judge(run: Run, number: int) -> Check:
     return Check(
         "lab",
         STATUS.get(ExitCode(run.code or 0), WARN),
-        f"{counts or 'no test'} for patch {number}; {run.headline}",
+        f"{counts} for patch {number}; {run.headline}",
         run.path.as_uri(),
         "\n".join([*run.reasons, *failed, f"again: {run.manifest.get('reproduce', '')}"]),
     )
