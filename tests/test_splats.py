@@ -156,6 +156,7 @@ WARNED = """\
     ("what", "allowed"),
     [
         ("vmalloc error: size 4096, align 0x1, vm_struct allocation failed", True),
+        ("vmalloc error: size 4096, failed to allocated page array size 8", True),
         ("page allocation failure: order:6", False),
     ],
 )
