@@ -16,6 +16,7 @@ A test is skipped only if the guest lacks what its profile says that it lacks.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -29,9 +30,10 @@ from typing import Any, NoReturn
 
 import pytest
 
-from selftests.harness import child, features, mounts, objects
+from selftests.harness import child, features, mounts, objects, uapi
 from selftests.harness.features import Absent, Lacks
 from selftests.harness.privileges import PTRACE_SCOPE, UNPRIVILEGED_BPF, sysctl
+from selftests.harness.sys import prctl
 
 SERIES, BASE, OFF = "series", "base", "off"
 KERNEL = os.environ.get("SECCOMP_LAB_KERNEL", SERIES)
@@ -64,6 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
             "the suite changes users and sysctls: run it as root in a guest (`lab test`)", 2
         )
     _let_everybody_read_the_guest_files()
+    prctl(uapi.PR_SET_CHILD_SUBREAPER, 1)
     guest = "virtme" in Path("/proc/cmdline").read_text()
     if not guest and os.environ.get("SECCOMP_LAB_HOST") != "yes":
         pytest.exit(
@@ -71,6 +74,15 @@ def pytest_configure(config: pytest.Config) -> None:
             " test`, or set SECCOMP_LAB_HOST=yes",
             2,
         )
+
+
+def _bury_orphans() -> None:
+    """What a case has started and not waited for comes to this process: virtme-ng's init leaves
+    zombies as they are, and those keep their namespaces.
+    """
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _let_everybody_read_the_guest_files() -> None:
@@ -215,6 +227,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         return (yield)
     finally:
         signal.alarm(0)
+        _bury_orphans()
 
 
 OUTCOMES: dict[str, tuple[str, float, str]] = {}
