@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from lab import host
 from lab.arches import find_arch
 from lab.kselftest.run import run_kselftest
 from lab.kselftest.suites import find_suites
@@ -36,6 +37,7 @@ def kselftest(
     build is named.
     """
     suites = find_suites(names)
+    host.need("kselftest", session.cache)
     plan = Plan(base, newer, patches, False, find_profile("default"), find_arch("x86_64"))
     command = ["scripts/lab", "kselftest", *plan.options(), *names]
     # This command has no such option.

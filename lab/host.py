@@ -258,6 +258,21 @@ def command(name: str, cache: Cache) -> str:
     return finding.command
 
 
+def need(stage: str, cache: Cache) -> None:
+    """What a stage cannot do without, though the lab can. Raises LabError naming the packages."""
+    probe = HostProbe.remembering(cache)
+    findings = check(probe, [tool for tool in TOOLS if tool.stage == stage])
+    probe.save()
+    lacking = [item for item in findings if not item.ok]
+    if lacking:
+        packages = " ".join(missing_packages(lacking, optional=True))
+        reasons = "; ".join(f"{item.tool.name}, for {item.tool.why}" for item in lacking)
+        raise LabError(
+            f"This host lacks {reasons}.",
+            hint=f"`lab doctor --install` installs what is missing ({packages}).",
+        )
+
+
 def versions(cache: Cache) -> dict[str, str]:
     """Tool versions for a run's manifest: name to version, those that are there."""
     probe = HostProbe.remembering(cache)

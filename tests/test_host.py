@@ -348,3 +348,14 @@ def test_doctor_installs_and_looks_again(
 
     monkeypatch.setattr(host, "install", mend)
     assert run_cli(["doctor", "--install", "--cache", str(cache.root)]) == 0
+
+
+def test_a_stage_says_what_it_cannot_do_without(
+    simulated: FakeHost, cache: Cache, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del simulated.commands["openssl"]
+    simulated.headers.discard("sys/capability.h")
+    assert run_cli(["kselftest", "seccomp", "--cache", str(cache.root)]) == 3
+    err = capsys.readouterr().err
+    assert "This host lacks libcap, for the kernel's own selftests of seccomp; openssl" in err
+    assert "(libcap-dev openssl)" in err
