@@ -15,7 +15,7 @@ from lab.cli import run_cli
 from lab.errors import ExitCode, LabError, UsageError
 from lab.gitrepo import Git
 from lab.journal import Test
-from lab.kselftest import test_progs
+from lab.kselftest import build, test_progs
 from lab.kselftest.build import _first_error
 from lab.kselftest.compare import BETTER, GONE, NEW, WORSE, compare, is_bad, table
 from lab.kselftest.run import Side, _require_results, best, results, script, unstable
@@ -270,3 +270,36 @@ def test_without_a_runner_nothing_runs(bpf_tree: Path, tmp_path: Path) -> None:
     log = "x.c:1:1: error: no\nmake: *** [Makefile:1: all] Error 2"
     found = list(test_progs.programs(RUNNER, output, log))
     assert found[0].problem == "x.c:1:1: error: no"
+
+
+def test_what_could_not_be_built_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "kselftest" / "seccomp"
+    built: list[str] = []
+    there = ["one"]
+
+    def run(command: list[str], **options: Any) -> SimpleNamespace:
+        if "all" in command:
+            built.append(command[0])
+            for name in there:
+                (output / name).touch()
+            options["log"].write_text("two.c:1:10: fatal error: sys/none.h: No such file\n")
+        return SimpleNamespace(stdout="one two\n")
+
+    monkeypatch.setattr(build, "proc", SimpleNamespace(run=run))
+    monkeypatch.setattr(build, "source_digest", lambda *_: "key")
+    request: Any = SimpleNamespace(build_dir=tmp_path, tree=None)
+    kernel: Any = SimpleNamespace(
+        configured=SimpleNamespace(source=SimpleNamespace(tree=SimpleNamespace(path=tmp_path)))
+    )
+
+    def problems() -> list[str]:
+        programs = build._build_programs(kernel, request, SUITE, tmp_path)
+        return [program.problem for program in programs]
+
+    assert problems() == ["", "two.c:1:10: fatal error: sys/none.h: No such file"]
+    there.append("two")
+    assert problems() == ["", ""]
+    assert problems() == ["", ""]
+    assert len(built) == 2

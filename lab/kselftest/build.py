@@ -55,6 +55,8 @@ def _build_programs(
             continue
         path = output / name
         problem = "" if path.is_file() else _first_error(_text(log), name)
+        if problem:
+            _forget(output)
         yield Program(suite, name, path if not problem else None, problem)
 
 
@@ -68,6 +70,8 @@ def _build_runner(
     output, log = _places(request, suite)
     key = test_progs.key(request, suite)
     _once(output, log, key, lambda: test_progs.make(kernel, request, suite, output, log))
+    if not (output / test_progs.RUNNER).is_file():
+        _forget(output)
     return test_progs.programs(suite, output, _text(log))
 
 
@@ -77,9 +81,18 @@ def _places(request: GuestRequest, suite: Suite) -> tuple[Path, Path]:
     return output, output.with_name(f"{suite.name}.log")
 
 
+def _stamp(output: Path) -> Path:
+    return output.with_name(f"{output.name}.key")
+
+
+def _forget(output: Path) -> None:
+    """Have it built again the next time: what it lacked may be there then."""
+    _stamp(output).unlink(missing_ok=True)
+
+
 def _once(output: Path, log: Path, key: str, build: Callable[[], object]) -> None:
     """Build into an empty directory, unless that was done for this key."""
-    stamp = output.with_name(f"{output.name}.key")
+    stamp = _stamp(output)
     digest = hashlib.sha256(key.encode()).hexdigest()
     if stamp.is_file() and stamp.read_text() == digest:
         return
