@@ -215,13 +215,14 @@ def bpf_tree(tmp_path: Path) -> Path:
     for name, text in {
         "prog_tests/one.c": '#include "map.skel.h"\nvoid test_one(void)\n{\n}\n',
         "prog_tests/many.c": (
-            '#include <x.h>\n#include "./look.lskel.h"\n'
+            '#include <x.h>\n#include "./look.lskel.h"\nopen("./opened.bpf.o");\n'
             "void test_many_a(void)\n{\n}\nvoid serial_test_many_b(void)\n{\n}\n"
         ),
         "prog_tests/other.c": '#include "other.skel.h"\n',
         "progs/map.c": '#include "shared.c"\n',
         "progs/shared.c": "",
         "progs/look.c": "",
+        "progs/opened.c": "",
         "progs/other.c": "",
         "progs/all.h": "",
         "helpers.c": "",
@@ -245,6 +246,7 @@ def test_only_what_the_tests_need_is_copied(bpf_tree: Path, tmp_path: Path) -> N
         "progs/map.c",
         "progs/shared.c",
         "progs/look.c",
+        "progs/opened.c",
         "progs/all.h",
         "helpers.c",
     }

@@ -36,6 +36,8 @@ SOURCES = (
 """Git pathspecs of what is copied, and of what a change of makes it be built again."""
 
 SKELETON = re.compile(r'#include\s+"(?:[\w./]*/)?(\w+)\.(?:l?skel|subskel)\.h"')
+OBJECT = re.compile(r'"(?:\./)?(\w+)\.bpf\.o"')
+"""A program that a test opens as a file."""
 INCLUDED = re.compile(r'#include\s+"((?:\.\./)?[\w./]+\.c)"')
 TEST = re.compile(r"^void (?:serial_)?test_(\w+)\((?:void)?\)", re.M)
 """As the Makefile finds them for prog_tests/tests.h."""
@@ -59,7 +61,7 @@ OVERRIDES = (
 def key(request: GuestRequest, suite: Suite) -> str:
     """What the runner is made from."""
     parts = (
-        repr(suite.files),
+        *sorted(wanted(request.tree.path / BPF, suite.files)),
         source_digest(request.tree, SOURCES),
         host.command("clang", request.cache),
         # vmlinux.h comes from the kernel's BTF.
@@ -118,7 +120,8 @@ def wanted(directory: Path, files: Sequence[ProgFile]) -> set[str]:
             continue
         found.add(name)
         text = path.read_text(encoding="utf-8", errors="replace")
-        ahead += [f"{PROGS}/{skeleton}.c" for skeleton in SKELETON.findall(text)]
+        used = (*SKELETON.findall(text), *OBJECT.findall(text))
+        ahead += [f"{PROGS}/{program}.c" for program in used]
         ahead += [f"{Path(name).parent}/{included}" for included in INCLUDED.findall(text)]
     return found
 
