@@ -203,6 +203,8 @@ def test_of_two_languages_the_common_one_is_made_small() -> None:
         (ACCEPTED, ACCEPTED),
         ("EACCES: maps are refused to this program: denied by LSM (seccomp_extended)",
          "state denied by the LSM"),
+        ("EACCES: kernel variables are refused to this program: needs a loader with CAP_SYS_PTRACE"
+         " in the initial user namespace", "kernel memory refused"),
         ("EACCES: R# !read_ok", "register not initialised"),
         ("EINVAL: program of this type cannot use helper bpf_skb_store_bytes##",
          "helper not offered"),
