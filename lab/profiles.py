@@ -164,7 +164,7 @@ PROFILES: tuple[Profile, ...] = (
         "endurance",
         "a hundred thousand loads, installations, and failures of both",
         selection=("selftests/attacks/test_reference_counts.py",),
-        apart="takes an hour or more, emulated",
+        apart="takes some ten minutes, emulated",
         patience=6.0,
         environment=(("SECCOMP_LAB_ROUNDS", "100000"), ("SECCOMP_LAB_LIMIT", "3600")),
     ),
