@@ -20,6 +20,7 @@ from lab.kselftest.build import _first_error
 from lab.kselftest.compare import BETTER, GONE, NEW, WORSE, compare, is_bad, table
 from lab.kselftest.run import Side, _require_results, best, results, script, unstable
 from lab.kselftest.suites import SUITES, ProgFile, Program, Suite, find_suites
+from tests.support import Recorder
 
 SUITE = SUITES[0]
 
@@ -201,6 +202,12 @@ def test_a_runner_that_prints_no_result_has_failed(tmp_path: Path) -> None:
     assert ran([one]) == {"bpf/one": ("failed", "it bailed out: the runner printed no result")}
 
 
+def test_a_runner_that_passes_and_fails_has_failed(tmp_path: Path) -> None:
+    script_ = program(tmp_path, "test_progs", 'echo "#1 one:OK"; exit 1')
+    one = Program(RUNNER, "one", script_.path, arguments=("-a", "one"), directory=tmp_path)
+    assert ran([one]) == {"bpf/one": ("failed", "exit status 1 after a result of 'passed'")}
+
+
 def test_a_runner_is_told_which_test_where_its_files_are(tmp_path: Path) -> None:
     body = '[ "$PWD" = "$(dirname "$0")" ] && echo "#1 $2/part:OK" && echo "#1 $2:OK"'
     script_ = program(tmp_path, "test_progs", body)
@@ -291,13 +298,14 @@ def test_what_could_not_be_built_is_tried_again(
 
     monkeypatch.setattr(build, "proc", SimpleNamespace(run=run))
     monkeypatch.setattr(build, "source_digest", lambda *_: "key")
+    monkeypatch.setattr(build, "headers", lambda _: tmp_path)
     request: Any = SimpleNamespace(build_dir=tmp_path, tree=None)
     kernel: Any = SimpleNamespace(
         configured=SimpleNamespace(source=SimpleNamespace(tree=SimpleNamespace(path=tmp_path)))
     )
 
     def problems() -> list[str]:
-        programs = build._build_programs(kernel, request, SUITE, tmp_path)
+        programs = build.build_suites(kernel, request, [SUITE], Recorder().ui)
         return [program.problem for program in programs]
 
     assert problems() == ["", "two.c:1:10: fatal error: sys/none.h: No such file"]

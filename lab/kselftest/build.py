@@ -31,47 +31,40 @@ def build_suites(
 
     Raises LabError if the tree's headers cannot be made.
     """
-    include = headers(request)
     result: list[Program] = []
     for suite in suites:
         ui.say(f"building {SELFTESTS}/{suite.name}")
         build = _build_runner if suite.files else _build_programs
-        result += build(kernel, request, suite, include)
+        programs = list(build(kernel, request, suite))
+        if any(program.problem for program in programs):
+            # What it lacked may be there the next time.
+            _stamp(request, suite).unlink(missing_ok=True)
+        result += programs
     return result
 
 
-def _build_programs(
-    kernel: Kernel, request: GuestRequest, suite: Suite, include: Path
-) -> Iterator[Program]:
+def _build_programs(kernel: Kernel, request: GuestRequest, suite: Suite) -> Iterator[Program]:
     """A program for each that the suite's Makefile wants run."""
+    include = headers(request)
     output, log = _places(request, suite)
     key = source_digest(request.tree, (SELFTESTS, "include/uapi", "arch/x86/include/uapi"))
     # What can be built is, and the rest is told by name.
     command = [*_command(kernel, suite, include, output), "-k", "all"]
-    _once(output, log, key, lambda: proc.run(command, check=False, log=log))
+    _once(request, suite, key, lambda: proc.run(command, check=False, log=log))
     left_out = dict(suite.leave_out)
     for name in _names(kernel, suite, include, output):
         if name in left_out:
             continue
         path = output / name
         problem = "" if path.is_file() else _first_error(_text(log), name)
-        if problem:
-            _forget(output)
         yield Program(suite, name, path if not problem else None, problem)
 
 
-def _build_runner(
-    kernel: Kernel,
-    request: GuestRequest,
-    suite: Suite,
-    include: Path,  # noqa: ARG001 - its Makefile knows where the tree's own are
-) -> Iterator[Program]:
+def _build_runner(kernel: Kernel, request: GuestRequest, suite: Suite) -> Iterator[Program]:
     """A program for each test of the runner."""
     output, log = _places(request, suite)
     key = test_progs.key(request, suite)
-    _once(output, log, key, lambda: test_progs.make(kernel, request, suite, output, log))
-    if not (output / test_progs.RUNNER).is_file():
-        _forget(output)
+    _once(request, suite, key, lambda: test_progs.make(kernel, request, suite, output, log))
     return test_progs.programs(suite, output, _text(log))
 
 
@@ -81,18 +74,15 @@ def _places(request: GuestRequest, suite: Suite) -> tuple[Path, Path]:
     return output, output.with_name(f"{suite.name}.log")
 
 
-def _stamp(output: Path) -> Path:
-    return output.with_name(f"{output.name}.key")
+def _stamp(request: GuestRequest, suite: Suite) -> Path:
+    """Says what a suite was built from."""
+    return _places(request, suite)[0].with_name(f"{suite.name}.key")
 
 
-def _forget(output: Path) -> None:
-    """Have it built again the next time: what it lacked may be there then."""
-    _stamp(output).unlink(missing_ok=True)
-
-
-def _once(output: Path, log: Path, key: str, build: Callable[[], object]) -> None:
+def _once(request: GuestRequest, suite: Suite, key: str, build: Callable[[], object]) -> None:
     """Build into an empty directory, unless that was done for this key."""
-    stamp = _stamp(output)
+    stamp = _stamp(request, suite)
+    output, log = _places(request, suite)
     digest = hashlib.sha256(key.encode()).hexdigest()
     if stamp.is_file() and stamp.read_text() == digest:
         return

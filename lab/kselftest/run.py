@@ -281,8 +281,10 @@ def _whole(found: ktap.Report, status: int | None) -> tuple[str, str]:
         return journal.FAILED, f"it bailed out: {found.bailed}"
     if found.missing:
         return journal.FAILED, f"{found.missing} of {found.planned} results are missing"
-    if found.own is not None:
+    if found.own is not None and (status == 0 or found.own.outcome == journal.FAILED):
         return found.own.outcome, found.own.message
+    if found.own is not None:
+        return journal.FAILED, f"exit status {status} after a result of {found.own.outcome!r}"
     if found.results:
         # The single results say more than the status, which is theirs summed up.
         return journal.PASSED, ""

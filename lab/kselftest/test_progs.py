@@ -91,7 +91,7 @@ def make(kernel: Kernel, request: GuestRequest, suite: Suite, output: Path, log:
 def mirror(tree: Path, target: Path, files: Sequence[ProgFile]) -> None:
     """Have the sources in ``target``, of the tests only ``files`` and the BPF programs they use.
 
-    Times are kept, so that make builds again only what has changed. Raises LabError.
+    Raises LabError.
     """
     listed = Git(tree).out("ls-files", "-z", "--", *SOURCES).split("\0")
     kept = wanted(tree / BPF, files)
