@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from lab.base import BaseRequest, BaseResult, ensure_base
+from lab.base import BaseRequest, ensure_base
 from lab.errors import ExitCode, UsageError
 from lab.export import Exported, render
 from lab.gitrepo import Git
@@ -43,33 +43,31 @@ def series_options(function: F) -> F:
 
 @dataclass(frozen=True)
 class Desk:
-    """An author's things: the patches, the base, and the worktree, which may not be there."""
+    """An author's things: the patches, and the base and worktree they belong to."""
 
     series: Series
-    base: BaseResult
     request: TreeRequest
-    tree: Path
 
     @classmethod
     def of(cls, session: Session, base: str, newer: bool, patches: Path) -> Desk:
         """Raises what Series.read and ensure_base raise."""
         series = Series.read(patches)
         ready = ensure_base(BaseRequest(base, session.cache, newer), session.ui)
-        request = TreeRequest(ready, series, session.cache)
-        return cls(series, ready, request, request.path)
+        return cls(series, TreeRequest(ready, series, session.cache))
 
     @property
     def git(self) -> Git:
         """The worktree. Raises UsageError if it was never made."""
-        if not (self.tree / ".git").exists():
+        path = self.request.path
+        if not (path / ".git").exists():
             raise UsageError(
-                f"There is no worktree {self.tree} yet.", hint="`lab series edit` makes it."
+                f"There is no worktree {path} yet.", hint="`lab series edit` makes it."
             )
-        return Git(self.tree)
+        return Git(path)
 
     def render(self) -> Exported:
         """What the worktree's commits are as patches. Raises UsageError."""
-        return render(self.git, self.base, self.series)
+        return render(self.git, self.request.base, self.series)
 
 
 @series.command(context_settings=CONTEXT_SETTINGS)
@@ -118,7 +116,7 @@ def status(session: Session, base: str, newer: bool, patches: Path) -> int:
     desk = Desk.of(session, base, newer, patches)
     git, ui = desk.git, session.ui
     where = git.run("symbolic-ref", "-q", "--short", "HEAD", check=False).stdout.strip()
-    ui.out(f"worktree: {desk.tree} ({where or 'no branch'}, base {desk.base.name})")
+    ui.out(f"worktree: {git.directory} ({where or 'no branch'}, base {desk.request.base.name})")
     fresh = is_made_from(desk.request)
     if not fresh:
         ui.out(f"{patches} has changed since the worktree was made from it")
@@ -146,8 +144,8 @@ def export(session: Session, base: str, newer: bool, patches: Path) -> None:
         raise UsageError(
             f"{patches} was edited since the worktree was made from it, and differs from it in "
             f"{', '.join(sorted(changes))}. Nothing was written.",
-            hint=f"Keep the one or the other: `git stash` in {patches}, or `git -C {desk.tree} "
-            "checkout --detach` to the lab's commit and `lab tree`.",
+            hint=f"Keep the one or the other: `git stash` in {patches}, or in {desk.request.path} "
+            "`git checkout --detach` to the lab's commit, then `lab tree`.",
         )
     exported.write(patches)
     for name, change in sorted(changes.items()):
@@ -156,7 +154,7 @@ def export(session: Session, base: str, newer: bool, patches: Path) -> None:
         session.ui.out("nothing to write: worktree and patches agree")
         return
     branch = desk.git.run("symbolic-ref", "-q", "HEAD", check=False).stdout.strip()
-    tree = ensure_tree(TreeRequest(desk.base, Series.read(patches), session.cache), session.ui)
+    tree = ensure_tree(replace(desk.request, series=Series.read(patches)), session.ui)
     if branch:
         attach(tree)
 
@@ -199,17 +197,13 @@ def find_series(name: str, patches: Path, scratch: Path) -> Path:
     """
     if Path(name).is_dir():
         return Path(name)
-    project = Git(patches.parent)
+    project = Git(patches.parent, index=scratch.with_suffix(".index"))
     commit = project.resolve(name)
-    where = f"{commit}:./{patches.name}"
-    files = project.out("ls-tree", "--name-only", where).split() if commit else []
-    if not files:
+    if not commit or not project.ok("read-tree", f"{commit}:./{patches.name}"):
         raise UsageError(
             f"{name!r} is no directory, and no commit with {patches.name}/ in it.",
             hint="Name a directory like patches/, or a commit such as HEAD~1.",
         )
-    scratch.mkdir()
-    for file in files:
-        content = project.run("show", f"{where}/{file}").stdout
-        (scratch / file).write_text(content, encoding="utf-8")
+    # In bytes, whatever a mail is written in.
+    project.run("checkout-index", "--all", f"--prefix={scratch}/")
     return scratch

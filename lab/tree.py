@@ -106,42 +106,44 @@ def ensure_tree(request: TreeRequest, ui: Ui) -> TreeResult:
     Raises UsageError if a patch does not apply (the tree stays as it was) or if the author changed
     both the tree and the patches; LabError if git fails.
     """
-    kind, path = request.kind, request.path
+    path = request.path
     why = f"preparing tree {path.name}"
     # Nothing to do, as mostly: then a build in this tree is no reason to wait for its end.
     with request.cache.share_entry(path, why, ui.say):
-        current = _current(request, kind, path)
+        current = _current(request)
     if current is not None:
         return current
     with request.cache.lock_entry(path, why, ui.say):
-        return _ensure(request, kind, path, ui)
+        return _ensure(request, ui)
 
 
-def _state_file(request: TreeRequest, kind: str) -> Path:
-    return request.base.git_dir.parent / f"tree-{kind}.json"
+def _state_file(request: TreeRequest) -> Path:
+    return request.base.git_dir.parent / f"tree-{request.kind}.json"
 
 
 def is_made_from(request: TreeRequest) -> bool:
     """Whether the tree that is there was made from this base and these patches."""
-    state = State.load(_state_file(request, request.kind))
+    state = State.load(_state_file(request))
     return state is not None and state.key == _key(request)
 
 
-def _current(request: TreeRequest, kind: str, path: Path) -> TreeResult | None:
+def _current(request: TreeRequest) -> TreeResult | None:
     """The worktree as it is, if it is what is asked for, without changes of the author's."""
+    path = request.path
     if not (path / ".git").exists():
         return None
-    state = State.load(_state_file(request, kind))
+    state = State.load(_state_file(request))
     if state is None or state.moving or state.key != _key(request):
         return None
     if not Git(request.base.git_dir).has_commit(state.head) or _local_changes(path, state):
         return None
-    return TreeResult(path, state.head, kind, state.patches)
+    return TreeResult(path, state.head, request.kind, state.patches)
 
 
-def _ensure(request: TreeRequest, kind: str, path: Path, ui: Ui) -> TreeResult:
+def _ensure(request: TreeRequest, ui: Ui) -> TreeResult:
+    path = request.path
     repository = Git(request.base.git_dir)
-    state_file = _state_file(request, kind)
+    state_file = _state_file(request)
     state = State.load(state_file) if (path / ".git").exists() else None
     key = _key(request)
     if state is not None and state.moving:
@@ -161,7 +163,7 @@ def _ensure(request: TreeRequest, kind: str, path: Path, ui: Ui) -> TreeResult:
     elif state != target:
         target.store(state_file)
     head = target.head if not local else Git(path).out("rev-parse", "HEAD")
-    return TreeResult(path, head, kind, target.patches, local)
+    return TreeResult(path, head, request.kind, target.patches, local)
 
 
 def _key(request: TreeRequest) -> str:
@@ -273,9 +275,9 @@ def _keep_local(
     raise UsageError(
         f"Both the patches (or the base) and the tree {path} have changed; in the tree: "
         f"{some(local)}. Nothing was overwritten.",
-        hint="Bring your change into the patches (commit there, then `git format-patch`), or take "
-        f"it out of the tree (`git -C {path} stash`, or for commits `git -C {path} branch mine` "
-        f"and `git -C {path} checkout --detach {state.head[:12]}`).",
+        hint="Keep one of the two: take the change of the patches back and `lab series export` "
+        f"yours, or take yours out of the tree (`git -C {path} stash`, or for commits `git -C "
+        f"{path} branch mine` and `git -C {path} checkout --detach {state.head[:12]}`).",
     )
 
 
