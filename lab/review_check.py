@@ -15,10 +15,14 @@ from lab import rundir
 from lab.cache import Cache
 from lab.errors import ExitCode, UsageError
 from lab.gitrepo import Git
-from lab.report import Run
+from lab.report import BAD, Run
 
 PASS, WARN, FAIL = "pass", "warn", "fail"
-STATUS = {ExitCode.PASSED: PASS, ExitCode.FAILED: FAIL, ExitCode.KERNEL: FAIL}
+STATUS: dict[int | None, str] = {
+    ExitCode.PASSED: PASS,
+    ExitCode.FAILED: FAIL,
+    ExitCode.KERNEL: FAIL,
+}
 """By a run's exit code; what is not here says nothing about the patch."""
 
 
@@ -45,14 +49,14 @@ def check(cache: Cache, mail: bytes) -> list[dict[str, str]]:
         raise UsageError(
             "There is no patch on standard input.", hint="lab review-check < 0001-title.patch"
         )
-    cut_short = None
+    unsure = None
     for run, number in _runs_of(cache, printed[0]):
         judged = _judge(run, number)
         if judged.status != WARN:
             return [asdict(judged)]
-        cut_short = cut_short or judged
+        unsure = unsure or judged
     untested = Check("lab", WARN, "no run of the lab has tested this patch")
-    return [asdict(cut_short or untested)]
+    return [asdict(unsure or untested)]
 
 
 def _runs_of(cache: Cache, patch_id: str) -> Iterator[tuple[Run, int]]:
@@ -76,11 +80,15 @@ def _judge(run: Run, number: int) -> Check:
     tests = [test for test in run.view.tests.values() if number in test.patches]
     states = [test.state for test in tests]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    failed = [f"{test.state}: {test.id}" for test in tests if run.judge(test) == "bad"]
+    failed = [f"{test.state}: {test.id}" for test in tests if run.judge(test) == BAD]
+    status, part = STATUS.get(run.code, WARN), ""
+    if status == PASS and not (run.manifest.get("guest") or {}).get("whole"):
+        # What was not chosen may fail.
+        status, part = WARN, " in a part of the suite"
     return Check(
         "lab",
-        STATUS.get(ExitCode(run.code or 0), WARN),
-        f"{counts} for patch {number}; {run.headline}",
+        status,
+        f"{counts} for patch {number}{part}; {run.headline}",
         run.path.as_uri(),
         "\n".join([*run.reasons, *failed, f"again: {run.manifest.get('reproduce', '')}"]),
     )

@@ -71,6 +71,11 @@ class TestOptions:
     arguments: tuple[str, ...]
     limits: Mapping[str, float]
 
+    @property
+    def whole(self) -> bool:
+        """Whether all of the suite runs that the profile selects."""
+        return self.expression is None and not self.arguments
+
     def pytest(self, plan: Plan) -> list[str]:
         """The arguments of pytest, in the guest as on the host."""
         arguments = ["-p", "no:cacheprovider"]
@@ -272,6 +277,7 @@ class _Testing:
                 "cpus": request.cpus,
                 "memory": request.memory,
                 "kernel_args": request.kernel_args,
+                "whole": self._options.whole,
                 "command": shlex.join(
                     ["python", "-m", "pytest", *self._options.pytest(self._plan)]
                 ),

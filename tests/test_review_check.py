@@ -26,12 +26,16 @@ def mail(kernel: Path, tmp_path: Path) -> bytes:
     return (patches / "0002-seccomp-Add-after-line-30.patch").read_bytes()
 
 
-def finished(cache: Cache, mail: bytes, code: int, applied: bool = True) -> Path:
+def finished(
+    cache: Cache, mail: bytes, code: int, applied: bool = True, whole: bool = True
+) -> Path:
     """A run that had the patch as its second."""
     run = rundir.create(cache, "series")
     patch_id = Git(cache.runs).run("patch-id", "--stable", input=mail).stdout.split()[0]
     patches = [{"number": 2, "patch_id": patch_id, "applied": applied}]
-    manifest.write(run.path, kind="series", reproduce="scripts/lab test -k x", patches=patches)
+    guest = {"whole": whole}
+    again = "scripts/lab test -k x"
+    manifest.write(run.path, kind="series", reproduce=again, patches=patches, guest=guest)
     record = Journal(run.path)
     record.write("seed", tests=[{"id": "a", "patches": [2]}, {"id": "b", "patches": [1, 2]}])
     record.write("result", id="a", outcome="passed", message="", seconds=0.0)
@@ -90,6 +94,23 @@ def test_a_run_that_was_cut_short_answers_only_if_no_other_can(
     asked(cache, mail, monkeypatch)
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["status"], row["url"]) == ("pass", whole.as_uri())
+
+
+def test_a_part_of_the_suite_can_fail_a_patch_and_not_pass_it(
+    cache: Cache,
+    mail: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    finished(cache, mail, ExitCode.PASSED, whole=False)
+    asked(cache, mail, monkeypatch)
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["status"] == "warn"
+    assert "2 passed for patch 2 in a part of the suite" in row["summary"]
+    finished(cache, mail, ExitCode.FAILED, whole=False)
+    finished(cache, mail, ExitCode.PASSED, whole=False)
+    asked(cache, mail, monkeypatch)
+    assert json.loads(capsys.readouterr().out)[0]["status"] == "fail"
 
 
 def test_a_mail_header_makes_no_other_patch(
