@@ -10,7 +10,6 @@ filter dies of it within seconds as well).
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections import Counter
@@ -20,34 +19,27 @@ import pytest
 
 from selftests.harness import child, seccomp, uapi
 from selftests.harness.asm import (
-    R0,
     R1,
     R2,
     R3,
     R6,
-    R10,
-    Label,
     Source,
-    alu,
     call,
-    exit_,
-    jump_if,
     load,
     map_fd,
     mov_reg,
     on_syscall,
     ret,
-    store_imm,
 )
-from selftests.harness.bpf import Map, Prog, map_create, prog_load
+from selftests.harness.bpf import Prog, map_create, prog_load
 from selftests.harness.lifetimes import eventually, maps
+from selftests.harness.maps_in_maps import INNER, NEITHER, OUTER, looking_through
 from selftests.harness.sys import errno_of, no_new_privs
 from selftests.harness.uapi import NR, SECCOMP_RET_ERRNO
 
 pytestmark = [pytest.mark.patch(2), pytest.mark.usefixtures("state_allowed")]
 
 CALLS = 3000
-NEITHER = errno.EDOM
 
 
 def answers(program: list[Source], change: Callable[[], object]) -> Counter[int]:
@@ -98,33 +90,6 @@ def test_a_prog_array_changes_under_a_running_filter() -> None:
     seen = answers(program, change)
     assert set(seen) <= {101, 102, NEITHER}
     assert len(seen) >= 2
-
-
-def looking_through(outer: Map) -> list[Source]:
-    """A filter that answers with the first value of the map in a map, or NEITHER."""
-    return on_syscall(
-        NR.getppid,
-        store_imm(4, R10, -4, 0),
-        mov_reg(R2, R10),
-        alu("add", R2, -4),
-        map_fd(R1, outer.fd),
-        call(uapi.BPF_FUNC_map_lookup_elem),
-        jump_if("eq", R0, 0, "neither"),
-        mov_reg(R1, R0),
-        mov_reg(R2, R10),
-        alu("add", R2, -4),
-        call(uapi.BPF_FUNC_map_lookup_elem),
-        jump_if("eq", R0, 0, "neither"),
-        load(4, R0, R0, 0),
-        alu("or", R0, SECCOMP_RET_ERRNO),
-        exit_(),
-        Label("neither"),
-        *ret(SECCOMP_RET_ERRNO | NEITHER),
-    )
-
-
-OUTER = {"array": uapi.BPF_MAP_TYPE_ARRAY_OF_MAPS, "hash": uapi.BPF_MAP_TYPE_HASH_OF_MAPS}
-INNER = {"arrays": uapi.BPF_MAP_TYPE_ARRAY, "hashes": uapi.BPF_MAP_TYPE_HASH}
 
 
 @pytest.mark.parametrize("keep", [True, False], ids=["two inner maps", "new inner maps"])

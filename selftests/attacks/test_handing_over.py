@@ -187,6 +187,24 @@ def calling(table: Map) -> list[Source]:
     )
 
 
+def chained(target: Callable[[], Prog], from_above: bool, directory: Path) -> tuple[Prog, Map]:
+    """A program that goes on in another one, of which one was loaded in a namespace below: the
+    first if the other, ``target``, is to be ``from_above``. With it the map between them, which is
+    emptied when nobody has it open.
+    """
+    table = map_create(uapi.BPF_MAP_TYPE_PROG_ARRAY, value_size=4)
+
+    def caller() -> Prog:
+        return prog_load(calling(table))
+
+    if from_above:
+        called, first = target(), from_namespace(ROUTES[0], directory, caller)
+    else:
+        called, first = from_namespace(ROUTES[0], directory, target), caller()
+    table.update(called.fd)
+    return first, table
+
+
 @pytest.mark.patch(10)
 @pytest.mark.parametrize("target_from_above", [True, False], ids=["into above", "into below"])
 def test_a_tail_call_neither_lends_nor_takes_the_right_to_read(
@@ -195,22 +213,10 @@ def test_a_tail_call_neither_lends_nor_takes_the_right_to_read(
     """Attack: be called by, or call, a program whose loader may read everything. Each program of a
     chain reads what its own loader may.
     """
-    route = ROUTES[0]
 
     def case() -> int:
-        report, table = report_map(), map_create(uapi.BPF_MAP_TYPE_PROG_ARRAY, value_size=4)
-
-        def target() -> Prog:
-            return load_reader(report)
-
-        def caller() -> Prog:
-            return prog_load(calling(table))
-
-        if target_from_above:
-            called, first = target(), from_namespace(route, bpffs_for_all, caller)
-        else:
-            called, first = from_namespace(route, bpffs_for_all, target), caller()
-        table.update(called.fd)
+        report = report_map()
+        first, _table = chained(lambda: load_reader(report), target_from_above, bpffs_for_all)
         return undumpable_reading(filtered_by(first, report))
 
     assert child.run(case) == (0 if target_from_above else -errno.EPERM)
@@ -222,22 +228,12 @@ def test_a_tail_call_changes_nothing_about_ids(
     target_from_above: bool, bpffs_for_all: Path
 ) -> None:
     """Attack: the same to learn global ids; each program is given those of its own loader."""
-    route = ROUTES[0]
 
     def case() -> int:
-        report, table = map_create(), map_create(uapi.BPF_MAP_TYPE_PROG_ARRAY, value_size=4)
-
-        def target() -> Prog:
-            return prog_load(asking(UID, report))
-
-        def caller() -> Prog:
-            return prog_load(calling(table))
-
-        if target_from_above:
-            called, first = target(), from_namespace(route, bpffs_for_all, caller)
-        else:
-            called, first = from_namespace(route, bpffs_for_all, target), caller()
-        table.update(called.fd)
+        report = map_create()
+        first, _table = chained(
+            lambda: prog_load(asking(UID, report)), target_from_above, bpffs_for_all
+        )
         os.setresuid(4321, 4321, 4321)
         prctl(uapi.PR_SET_DUMPABLE, 1)
         enter_user_namespace(inside=77)

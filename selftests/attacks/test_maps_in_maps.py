@@ -23,7 +23,6 @@ from selftests.harness.asm import (
     R2,
     R3,
     R4,
-    R6,
     R7,
     R10,
     Label,
@@ -34,16 +33,14 @@ from selftests.harness.asm import (
     exit_,
     jump_if,
     load,
-    map_fd,
     mov,
     mov_reg,
     on_syscall,
     ret,
-    store,
-    store_imm,
 )
 from selftests.harness.bpf import Map, Prog, bpf, load_error, map_create, prog_load
 from selftests.harness.lifetimes import eventually, maps, progs
+from selftests.harness.maps_in_maps import INNER, NEITHER, OUTER, first_of, looking_through
 from selftests.harness.objects import BpfObject
 from selftests.harness.privileges import UNPRIVILEGED_BPF, sysctl
 from selftests.harness.sys import errno_of, error_of, no_new_privs
@@ -51,12 +48,9 @@ from selftests.harness.uapi import NR, SECCOMP_RET_ERRNO
 
 pytestmark = [pytest.mark.patch(2), pytest.mark.usefixtures("state_allowed")]
 
-NEITHER = errno.EDOM
 ENOTSUPP = 524
 """User space has no name for it."""
 
-OUTER = {"array": uapi.BPF_MAP_TYPE_ARRAY_OF_MAPS, "hash": uapi.BPF_MAP_TYPE_HASH_OF_MAPS}
-INNER = {"array": uapi.BPF_MAP_TYPE_ARRAY, "hash": uapi.BPF_MAP_TYPE_HASH}
 outer_types = pytest.mark.parametrize("outer_type", OUTER.values(), ids=OUTER.keys())
 inner_types = pytest.mark.parametrize("inner_type", INNER.values(), ids=INNER.keys())
 
@@ -72,38 +66,6 @@ def inner_of(type_: int, *values: int, **fields: int) -> Map:
     for key, value in enumerate(values):
         inner.update(value, key)
     return inner
-
-
-def first_of(outer: Map) -> list[Source]:
-    """R0 is the map in the map, or there is a jump to "neither"."""
-    return [
-        store_imm(4, R10, -4, 0),
-        mov_reg(R2, R10),
-        alu("add", R2, -4),
-        map_fd(R1, outer.fd),
-        call(uapi.BPF_FUNC_map_lookup_elem),
-        jump_if("eq", R0, 0, "neither"),
-    ]
-
-
-def looking_through(outer: Map) -> list[Source]:
-    """Answers getppid(KEY) with the value of the map in the map, or NEITHER."""
-    return on_syscall(
-        NR.getppid,
-        *first_of(outer),
-        mov_reg(R1, R0),
-        load(8, R3, R6, uapi.data_arg(0)),
-        store(4, R10, -4, R3),
-        mov_reg(R2, R10),
-        alu("add", R2, -4),
-        call(uapi.BPF_FUNC_map_lookup_elem),
-        jump_if("eq", R0, 0, "neither"),
-        load(4, R0, R0, 0),
-        alu("or", R0, SECCOMP_RET_ERRNO),
-        exit_(),
-        Label("neither"),
-        *ret(SECCOMP_RET_ERRNO | NEITHER),
-    )
 
 
 class Seen:

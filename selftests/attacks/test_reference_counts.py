@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -43,19 +42,17 @@ def test_nothing_is_left_after_many_rounds(operation: str) -> None:
     command = [str(guest_file("churn")), operation, str(-(-ROUNDS // at_once))]
     with privileges.sysctl(privileges.PTRACE_SCOPE, 1):
         workers = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(at_once)]
-        while any(worker.poll() is None for worker in workers):
-            _sign_of_life(operation)
-            time.sleep(0.1)
+        while not _wait(workers, 60):
+            # A guest that says nothing for minutes is taken for a dead one.
+            Path("/dev/kmsg").write_text(f"seccomp-lab: still at it: {operation}\n")
     said = [(worker.returncode, worker.communicate()[0]) for worker in workers]
     assert said == [(0, b"")] * at_once
     assert eventually(lambda: progs() <= before[0] and maps() <= before[1])
 
 
-def _sign_of_life(operation: str, last: list[float] = [0.0]) -> None:  # noqa: B006
-    """A guest that says nothing for minutes is taken for a dead one."""
-    if time.monotonic() > last[0] + 60:
-        last[0] = time.monotonic()
-        Path("/dev/kmsg").write_text(f"seccomp-lab: still at it: {operation}\n")
+def _wait(workers: list[subprocess.Popen[bytes]], seconds: float) -> bool:
+    """Whether all of them have ended, by then."""
+    return eventually(lambda: all(worker.poll() is not None for worker in workers), seconds)
 
 
 def test_a_listener_and_its_filter_go_together() -> None:
