@@ -157,6 +157,8 @@ static __attribute__((noinline)) void child(const struct fuzz_case *c, int progr
 {
 	struct sigaction action = { .sa_sigaction = on_trap, .sa_flags = SA_SIGINFO | SA_NODEFER };
 
+	/* Its own children can be ended with it: attend(). */
+	setpgid(0, 0);
 	sigaction(SIGSYS, &action, NULL);
 	if (c->drops)
 		set_capabilities(0);
@@ -263,10 +265,15 @@ static void attend(pid_t pid, int pidfd, struct observation *seen)
 	if (is_listener(seen->listener))
 		close(seen->listener);
 	close(pidfd);
+	/*
+	 * Its children, where the filter did not let it wait for them: one that has inherited
+	 * the listener waits for its own answer, for ever. The child still holds the number.
+	 */
+	kill(-pid, SIGKILL);
 	while (waitpid(pid, &seen->status, __WALL) < 0 && errno == EINTR)
 		;
-	while (waitpid(-1, NULL, WNOHANG | __WALL) > 0)
-		; /* children of the child's that it could not wait for */
+	while (waitpid(-1, NULL, __WALL) > 0)
+		;
 }
 
 /* Run a case's calls under its eBPF program, or, without one, under its classic program. */
