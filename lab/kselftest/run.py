@@ -37,6 +37,11 @@ BEGIN, END = "# lab: begin ", "# lab: end "
 SKIP_STATUS, TIMEOUT_STATUS = 4, 124
 """KSFT_SKIP (tools/testing/selftests/kselftest.h), and what timeout(1) makes of a hang."""
 
+PREPARATION = "mount -t bpf bpf /sys/fs/bpf"
+"""What an init system would have done. libbpf's default for pins, which selftests/bpf relies on
+(prog_tests/unpriv_bpf_disabled.c, tailcall_poke in tailcalls.c); virtme-ng's init leaves it out.
+"""
+
 ATTEMPTS = 2
 """How often a program is run again, on both kernels, before a result that is worse counts."""
 
@@ -214,7 +219,9 @@ def run_side(
                 guest = guest_request(plan, kernel, accelerator, run.path, limits)
                 end = run_guest(
                     guest,
-                    GuestCommand(("sh", "-c", script(programs)), Path("/"), {}),
+                    GuestCommand(
+                        ("sh", "-c", f"{PREPARATION}\n{script(programs)}"), Path("/"), {}
+                    ),
                     Listeners(stdout=seen.feed),
                 )
             write("guest", **asdict(end))
