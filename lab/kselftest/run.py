@@ -219,9 +219,7 @@ def run_side(
                 guest = guest_request(plan, kernel, accelerator, run.path, limits)
                 end = run_guest(
                     guest,
-                    GuestCommand(
-                        ("sh", "-c", f"{PREPARATION}\n{script(programs)}"), Path("/"), {}
-                    ),
+                    GuestCommand(("sh", "-c", f"{PREPARATION}\n{script(programs)}"), Path("/"), {}),
                     Listeners(stdout=seen.feed),
                 )
             write("guest", **asdict(end))
