@@ -23,6 +23,7 @@ from lab.matrix import run_matrix
 from lab.options import (
     CONTEXT_SETTINGS,
     Session,
+    applied_option,
     base_option,
     common,
     control_option,
@@ -57,6 +58,7 @@ def plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @newer_option
     @patches_option
     @control_option
+    @applied_option
     @profile_option("Guest profile.")
     @click.option("--arch", default="x86_64", show_default=True, help="Guest architecture.")
     @common
@@ -75,6 +77,7 @@ def plans_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @newer_option
     @patches_option
     @control_option
+    @applied_option
     @profile_option('Guest profile, several with commas between, or "all".')
     @click.option("--arch", default="x86_64", show_default=True, help="Guest architecture.")
     @common
@@ -92,13 +95,23 @@ def profile_option(text: str) -> Callable[[F], F]:
 
 
 def make_plans(profiles: Sequence[Profile], options: dict[str, Any]) -> tuple[Plan, ...]:
-    """A plan for each profile, from options, which are taken out."""
-    base, newer, patches, control, arch = (
-        options.pop(name) for name in ("base", "newer", "patches", "control", "arch")
+    """A plan for each profile, from options, which are taken out.
+
+    Raises UsageError if they contradict each other.
+    """
+    base, newer, patches, control, applied, arch = (
+        options.pop(name) for name in ("base", "newer", "patches", "control", "applied", "arch")
     )
     row = find_arch(arch)
+    if applied is not None and (control or any(profile.control for profile in profiles)):
+        raise UsageError(
+            "The base without the series is --applied 0: leave out the one or the other."
+        )
     return tuple(
-        Plan(base, newer, patches, control or profile.control, profile, row) for profile in profiles
+        Plan(
+            base, newer, patches, control or profile.control or applied == 0, profile, row, applied
+        )
+        for profile in profiles
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from lab.base import BaseRequest, ensure_base
+from lab.commands_guest import plan_options
 from lab.errors import ExitCode, UsageError
 from lab.export import Exported, render
 from lab.gitrepo import Git
@@ -22,8 +23,10 @@ from lab.options import (
     newer_option,
     patches_option,
 )
+from lab.pipeline import Plan
 from lab.series import Series
 from lab.tree import TreeRequest, TreeResult, ensure_tree, is_made_from, series_commit
+from lab.walk import WalkOptions, parse_range, run_walk
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -207,3 +210,30 @@ def find_series(name: str, patches: Path, scratch: Path) -> Path:
     # In bytes, whatever a mail is written in.
     project.run("checkout-index", "--all", f"--prefix={scratch}/")
     return scratch
+
+
+@series.command(context_settings=CONTEXT_SETTINGS)
+@click.option(
+    "--range",
+    "numbers",
+    default="0..",
+    metavar="FIRST..LAST",
+    help="Only these patches; 0 is the base.",
+)
+@click.option("--build-only", is_flag=True, help="Boot no guests.")
+@click.option("--again", is_flag=True, help="Also what has passed in an earlier walk.")
+@plan_options
+def walk(session: Session, plan: Plan, numbers: str, build_only: bool, again: bool) -> int:
+    """Build, boot and test base and series patch by patch, and name the first bad patch.
+
+    Each patch is built as the last of the series, in a worktree of the walk's own, and has to pass
+    the selftests that prove it and the patches before it. A walk that was interrupted goes on where
+    it was; after an edit it begins at the patch that was edited.
+    """
+    if plan.control or plan.applied is not None:
+        raise UsageError("A walk has all patches: leave out --control and --applied, see --range.")
+    first, last = parse_range(numbers)
+    command = ["scripts/lab", "series", "walk", *plan.options()]
+    command += [f"--range={numbers}"] if numbers != "0.." else []
+    command += ["--build-only"] if build_only else []
+    return run_walk(session, plan, WalkOptions(first, last, build_only, again), command)

@@ -234,7 +234,12 @@ def read(rows: Iterable[Mapping[str, Any]]) -> View:
 
 
 def load(directory: Path) -> View:
-    """The view of a run directory's journal, whatever ended the run.
+    """The view of a run directory's journal, whatever ended the run. Raises what events() does."""
+    return read(events(directory))
+
+
+def events(directory: Path) -> list[dict[str, Any]]:
+    """The events of a run directory's journal, in their order.
 
     Raises UsageError if there is no journal or a line other than the last is no event.
     """
@@ -257,4 +262,4 @@ def load(directory: Path) -> View:
                 break
             raise UsageError(f"{path}, line {number}: no event: {error}.") from error
         rows.append(row)
-    return read(rows)
+    return rows

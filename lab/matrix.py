@@ -82,10 +82,10 @@ def run_matrix(session: Session, plans: Sequence[Plan], options: TestOptions) ->
     except BaseException as error:
         name = "interrupted" if isinstance(error, KeyboardInterrupt) else repr(error)
         ran = f"{len(rows)} of {len(plans)} profiles had ended."
-        _write_verdict(record, Verdict(ExitCode.INTERRUPTED, f"infrastructure: {name}", (ran,)))
+        write_verdict(record, Verdict(ExitCode.INTERRUPTED, f"infrastructure: {name}", (ran,)))
         raise
     else:
-        _write_verdict(record, verdict)
+        write_verdict(record, verdict)
     finally:
         record.close()
         write_junit(directory, rows)
@@ -143,7 +143,8 @@ def judge(rows: Sequence[Row]) -> Verdict:
     )
 
 
-def _write_verdict(record: Journal, verdict: Verdict) -> None:
+def write_verdict(record: Journal, verdict: Verdict) -> None:
+    """The last event of a run of runs."""
     record.write(
         "verdict",
         code=int(verdict.code),

@@ -80,3 +80,13 @@ def patches_option(function: F) -> F:
 def control_option(function: F) -> F:
     """Add ``--control``."""
     return click.option("--control", is_flag=True, help="The base without the series.")(function)
+
+
+def applied_option(function: F) -> F:
+    """Add ``--applied``."""
+    return click.option(
+        "--applied",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Only the first N patches of the series, in a tree of their own.",
+    )(function)

@@ -18,10 +18,13 @@ from lab.arches import Arch
 from lab.base import BaseRequest, BaseResult, ensure_base
 from lab.boot import GuestRequest
 from lab.build import BuildRequest, BuildResult, ensure_build
+from lab.cache import Cache
 from lab.config import ConfigRequest, ConfigResult, ensure_config
 from lab.deadline import Limits, calibrate
 from lab.errors import LabError
+from lab.fragments import read_fragments
 from lab.gitrepo import Git
+from lab.kconfig import Kconfig
 from lab.options import Session
 from lab.profiles import DEFAULT, Configuration, Profile
 from lab.seed import seed
@@ -36,7 +39,9 @@ SERIES, CONTROL, OFF = "series", "control", "off"
 
 @dataclass(frozen=True)
 class Plan:
-    """What a command works on. ``control``: the base without the series."""
+    """What a command works on. ``control``: the base without the series. ``applied``: how many
+    patches of the series, from its beginning; None is all.
+    """
 
     base: str
     newer: bool
@@ -44,6 +49,7 @@ class Plan:
     control: bool
     profile: Profile
     arch: Arch
+    applied: int | None = None
 
     @property
     def kind(self) -> str:
@@ -57,6 +63,7 @@ class Plan:
         options = ["--base", self.base, "--profile", self.profile.name]
         options += ["--newer"] if self.newer else []
         options += ["--control"] if self.control and not self.profile.control else []
+        options += ["--applied", str(self.applied)] if self.applied is not None else []
         if self.patches.resolve() != (PROJECT_ROOT / "patches").resolve():
             options += ["--patches", str(self.patches)]
         return options
@@ -126,11 +133,20 @@ def _nobody(name: str, fields: dict[str, Any]) -> None:
     pass
 
 
+def tree_request(plan: Plan, base: BaseResult, series: Series, cache: Cache) -> TreeRequest:
+    """The tree of a plan. Raises UsageError if more patches are asked for than there are."""
+    if plan.control:
+        return TreeRequest(base, None, cache)
+    if plan.applied is None:
+        return TreeRequest(base, series, cache)
+    return TreeRequest(base, series.first(plan.applied), cache, part=True)
+
+
 def bring_source(session: Session, plan: Plan, done: Stage = _nobody) -> Source:
     """Stages 1 and 2. Raises what they raise."""
     series = Series.read(plan.patches)
     base = ensure_base(BaseRequest(plan.base, session.cache, plan.newer), session.ui)
-    request = TreeRequest(base, None if plan.control else series, session.cache)
+    request = tree_request(plan, base, series, session.cache)
     source = Source(base, ensure_tree(request, session.ui), series)
     done("tree", source.describe())
     return source
@@ -162,12 +178,25 @@ def held(session: Session, plan: Plan, source: Source) -> Iterator[Path]:
         yield build_dir
 
 
+def _fragments(plan: Plan, tree: TreeResult) -> tuple[Path, ...]:
+    """What is asked of a tree; with a part of the series, only what the tree knows of."""
+    configuration = plan.profile.configuration
+    files = configuration.fragment_files(plan.arch, series=not plan.control)
+    if plan.applied is None:
+        return files
+    kconfig = Kconfig(tree.path, plan.arch.srcarch)
+    early = set(configuration.fragment_files(plan.arch, series=False))
+    return tuple(
+        file for file in files if file in early or all(map(kconfig.knows, read_fragments([file])))
+    )
+
+
 def bring_config(
     session: Session, plan: Plan, source: Source, build_dir: Path, done: Stage = _nobody
 ) -> Configured:
     """Stage 3. Raises what it raises."""
     toolchain = find_toolchain(plan.arch, pahole.provide(session.cache, session.ui), session.cache)
-    fragments = plan.profile.configuration.fragment_files(plan.arch, series=not plan.control)
+    fragments = _fragments(plan, source.tree)
     request = ConfigRequest(source.tree, plan.arch, fragments, build_dir, toolchain)
     config = ensure_config(request, session.ui)
     fields = {

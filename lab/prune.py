@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lab.cache import DOWNLOADS_LOCK, Cache
 from lab.gitrepo import Git
+from lab.tree import KINDS as TREE_KINDS
 from lab.ui import Ui, amount
 
 DAY = 86400.0
@@ -95,7 +96,7 @@ def _has_trees(cache: Cache, entry: Path, dry_run: bool, done: list[Removed]) ->
     gone = {item.path for item in done if dry_run and not item.locked}
     return any(
         tree.exists() and tree not in gone
-        for tree in (cache.trees / f"{entry.name}-{kind}" for kind in ("series", "base"))
+        for tree in (cache.trees / f"{entry.name}-{kind}" for kind in TREE_KINDS)
     )
 
 

@@ -1,8 +1,10 @@
-"""A build directory need not start empty: another configuration's objects are mostly the same.
+"""A build directory need not start empty: another configuration's objects are mostly the same, and
+so are those of another tree.
 
 kbuild knows of each object which options it depends on (scripts/basic/fixdep.c), and its commands
 name no path of the build directory. A copy of a finished build, given another .config, therefore
-compiles what the options change and nothing else.
+compiles what the options change and nothing else. They do name the tree: a copy for another tree
+has that name replaced.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from lab import proc
 from lab.build import LOG, STAMP
 from lab.cache import Cache
 from lab.config import RECORDS
+from lab.gitrepo import Git
+from lab.tree import TreeResult
 from lab.ui import Ui
 
 PARTIAL = ".seeding"
@@ -48,3 +52,37 @@ def _copy(finished: Path, build_dir: Path) -> None:
     (partial / ".config").touch()
     proc.run(["rm", "-rf", str(build_dir)])
     partial.rename(build_dir)
+
+
+def graft(finished: Path, old: TreeResult, build_dir: Path, new: TreeResult, ui: Ui) -> bool:
+    """Put a copy of the build directory ``finished``, which holds what ``old`` is built to, below
+    the configuration in ``build_dir``, as if it had been built from ``new``, if nothing was built
+    there yet; whether it was done. The caller holds both, and both trees.
+
+    Both trees belong to one base and are without changes of the author's. Raises LabError if the
+    copy fails.
+    """
+    if (build_dir / RECORDS / LOG).exists() or not (finished / RECORDS / STAMP).is_file():
+        return False
+    ui.say(f"{build_dir.name}: starting from a copy of {finished.name}")
+    _copy(finished, build_dir)
+    _rename_tree(build_dir, old.path, new.path)
+    # make compares times, and the sources of the new tree are younger than the objects: all of
+    # the copy is made one age, and only what differs in the new tree is younger.
+    proc.run(["find", str(build_dir), "-exec", "touch", "-h", "-r", str(build_dir), "{}", "+"])
+    differing = Git(new.path).out("diff", "--name-only", "--no-renames", old.head, new.head)
+    for name in differing.splitlines():
+        if (new.path / name).exists():
+            (new.path / name).touch()
+    (build_dir / ".config").touch()
+    return True
+
+
+def _rename_tree(build_dir: Path, old: Path, new: Path) -> None:
+    """In kbuild's commands and dependencies, and in Makefiles; objects keep the name as where they
+    were compiled.
+    """
+    name = f"{old}/"
+    listed = proc.run(["grep", "-rlIF", "--", name, str(build_dir)], check=False).stdout
+    for file in map(Path, listed.splitlines()):
+        file.write_bytes(file.read_bytes().replace(name.encode(), f"{new}/".encode()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email import message_from_bytes, policy
 from pathlib import Path
 
@@ -69,6 +69,15 @@ class Series:
             digest.update(f"{patch.file}\0{len(patch.content)}\0".encode())
             digest.update(patch.content)
         return digest.hexdigest()
+
+    def first(self, number: int) -> Series:
+        """The first ``number`` patches. Raises UsageError if there are not so many."""
+        if not 0 <= number <= len(self.patches):
+            raise UsageError(
+                f"The series in {self.directory} has the patches 1 to {len(self.patches)}; "
+                f"{number} is none of them."
+            )
+        return replace(self, patches=self.patches[:number])
 
     @classmethod
     def read(cls, directory: Path) -> Series:

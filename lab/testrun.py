@@ -237,6 +237,7 @@ class _Testing:
         """What the suite is told about the guest."""
         profile = self._plan.profile
         return {
+            "SECCOMP_LAB_APPLIED": str(self._plan.applied or ""),
             "SECCOMP_LAB_KERNEL": {CONTROL: "base"}.get(self._plan.kind, self._plan.kind),
             "SECCOMP_LAB_LACKS": ",".join(profile.lacks),
             "SECCOMP_LAB_SLOWNESS": str(profile.configuration.slowness),

@@ -38,18 +38,28 @@ class PatchRef:
     patch_id: str
 
 
+BASE, SERIES, PART = "base", "series", "part"
+KINDS = (BASE, SERIES, PART)
+"""The worktrees of a base: without the series, with all of it, with the first few patches."""
+
+
 @dataclass(frozen=True)
 class TreeRequest:
-    """Which tree. ``series`` None: the base alone."""
+    """Which tree. ``series`` None: the base alone. ``part``: ``series`` is the beginning of one,
+    for which there is a worktree beside the one that an author works in.
+    """
 
     base: BaseResult
     series: Series | None
     cache: Cache
+    part: bool = False
 
     @property
     def kind(self) -> str:
-        """ "series" or "base"."""
-        return "base" if self.series is None else "series"
+        """One of KINDS."""
+        if self.series is None:
+            return BASE
+        return PART if self.part else SERIES
 
     @property
     def path(self) -> Path:
@@ -61,7 +71,7 @@ class TreeRequest:
 class TreeResult:
     """A tree, ready to be built.
 
-    ``kind`` is "series" or "base". ``local`` names what the author changed on top of it himself
+    ``kind`` is one of KINDS. ``local`` names what the author changed on top of it himself
     (files, or commits as ``commit ID TITLE``); empty if the tree is exactly base plus ``patches``.
     """
 

@@ -3,9 +3,10 @@
 Environment: ``SECCOMP_LAB_KERNEL`` is ``series`` (default) or ``base``; ``SECCOMP_LAB_EVENTS``
 names a file that gets one JSON object per line; ``SECCOMP_LAB_GUEST`` is what the lab built for
 the guest; ``SECCOMP_LAB_LACKS`` names, with commas, what this guest may lack;
-``SECCOMP_LAB_ALSO`` names directories that are otherwise left out; ``SECCOMP_LAB_SLOWNESS`` is how
-many times longer than with the default kernel things may take; ``SECCOMP_LAB_LIMIT`` is the time
-for one test, in seconds, else 90 times that.
+``SECCOMP_LAB_ALSO`` names directories that are otherwise left out; ``SECCOMP_LAB_APPLIED`` is how
+many patches the kernel has, if not all: a test that proves a later one too is left out;
+``SECCOMP_LAB_SLOWNESS`` is how many times longer than with the default kernel things may take;
+``SECCOMP_LAB_LIMIT`` is the time for one test, in seconds, else 90 times that.
 
 On the series a missing feature fails a test. On the base it is what the test is expected to report:
 such a test counts as *absent*, shown as skipped by pytest, and one that passes is a fault. Where
@@ -40,6 +41,8 @@ KERNEL = os.environ.get("SECCOMP_LAB_KERNEL", SERIES)
 LACKS = frozenset(filter(None, os.environ.get("SECCOMP_LAB_LACKS", "").split(",")))
 LIMIT = round(float(os.environ.get("SECCOMP_LAB_LIMIT", 90 * child.SLOWNESS)))
 """Seconds for one test, under emulation on a busy machine."""
+
+APPLIED = int(os.environ.get("SECCOMP_LAB_APPLIED") or max(features.PROBES))
 
 ALSO = frozenset(os.environ.get("SECCOMP_LAB_ALSO", "").split(","))
 collect_ignore = sorted({"off", "debug", "triggers"} - ALSO)
@@ -132,13 +135,14 @@ def _order(item: pytest.Item) -> int:
     return 0 if marker is None else int(marker.args[0])
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Every test names its patches; what cannot be undone comes last."""
     unnamed = [item.nodeid for item in items if not patches_of(item)]
     unknown = [item.nodeid for item in items if set(patches_of(item)) - set(features.PROBES)]
     if unnamed or unknown:
         raise pytest.UsageError(f"tests without @pytest.mark.patch(1..12): {unnamed + unknown}")
-    items.sort(key=_order)
+    config.hook.pytest_deselected(items=[i for i in items if max(patches_of(i)) > APPLIED])
+    items[:] = sorted((i for i in items if max(patches_of(i)) <= APPLIED), key=_order)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -1,0 +1,328 @@
+"""The series patch by patch: each one built, booted and tested as the last of the series.
+
+A walk is a run of its own. Its journal has an event ``patch`` for each row that is done, with a key
+of everything that the row depends on: a row that passed under the same key, in this walk or an
+earlier one, is not done again, so that a walk that was killed goes on where it was, and after an
+edit begins at the patch that was edited.
+
+All kernels come from one worktree and one build directory, which begins as a copy of the base's:
+a step compiles what its patch touches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from lab import journal, manifest, matrix, report, rundir
+from lab.base import BaseRequest, ensure_base
+from lab.cache import atomic_write
+from lab.errors import ExitCode, LabError, UsageError
+from lab.journal import Journal
+from lab.options import Session
+from lab.pipeline import (
+    Kernel,
+    Plan,
+    bring_config,
+    bring_kernel,
+    bring_source,
+    early_manifest,
+    held,
+    tree_request,
+)
+from lab.seed import graft
+from lab.series import Series
+from lab.source_state import files_digest
+from lab.testrun import SELFTESTS, TestOptions, run_tests
+from lab.tree import series_commit
+from lab.ui import Ui
+from lab.verdict import Verdict
+
+KIND = "walk"
+TABLE = "walk.txt"
+COLUMNS = ("build", "boot", "selftests")
+OK, BAD, NOT_RUN = "ok", "BAD", "-"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A column's outcome: OK, BAD or NOT_RUN, and a few words beside it."""
+
+    state: str
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.state} {self.text}".strip()
+
+
+@dataclass(frozen=True)
+class Step:
+    """A row to be made: ``plan`` has the first ``plan.applied`` patches. ``key`` names everything
+    that the outcome depends on.
+    """
+
+    plan: Plan
+    title: str
+    commit: str
+    key: str
+
+    @property
+    def number(self) -> int:
+        """Of the last patch that is applied; 0 is the base."""
+        return self.plan.applied or 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """How a step ended. ``cells`` are by column, ``run`` is the test run's directory or "".
+    ``code`` is an exit code, ``headline`` says what was wrong. ``kept``: from an earlier walk.
+    """
+
+    key: str
+    number: int
+    title: str
+    cells: dict[str, Cell]
+    code: int
+    headline: str
+    run: str
+    seconds: float
+    kept: bool = False
+
+    @classmethod
+    def from_event(cls, event: dict[str, Any]) -> Row | None:
+        """A row as a journal has it; None if another version of the lab wrote it."""
+        fields = {name: value for name, value in event.items() if name not in ("event", "time")}
+        try:
+            done = {name: Cell(**cell) for name, cell in fields.pop("cells").items()}
+            return cls(cells=done, **fields)
+        except (TypeError, AttributeError, KeyError):
+            return None
+
+
+@dataclass(frozen=True)
+class WalkOptions:
+    """``first`` to ``last`` are patch numbers, 0 the base, None the series' end. ``build_only``: no
+    guests. ``again``: also what has passed before.
+    """
+
+    first: int = 0
+    last: int | None = None
+    build_only: bool = False
+    again: bool = False
+
+
+def parse_range(text: str) -> tuple[int, int | None]:
+    """``3..7``, ``3..``, ``..7`` or ``3`` as first and last. Raises UsageError."""
+    first, dots, last = text.partition("..")
+    if not dots:
+        last = first
+    try:
+        numbers = int(first or 0), int(last) if last else None
+    except ValueError:
+        numbers = (1, 0)
+    if numbers[1] is not None and not 0 <= numbers[0] <= numbers[1]:
+        raise UsageError(f"--range {text}: not FIRST..LAST.", hint="For example --range 3..7.")
+    return numbers
+
+
+def run_walk(session: Session, plan: Plan, options: WalkOptions, command: list[str]) -> int:
+    """Every step, whatever became of the one before; the worst exit code.
+
+    Raises LabError if the base itself cannot be built: then nothing can be said of a patch.
+    """
+    steps = plan_steps(session, plan, options)
+    directory = rundir.create(session.cache, KIND).path
+    known = {} if options.again else passed_before(session)
+    record = Journal(directory)
+    rows: list[Row] = []
+    try:
+        manifest.write(
+            directory,
+            **{**early_manifest(session, plan, directory.name, command), "kind": KIND},
+            steps=[f"{step.number} {step.title}" for step in steps],
+        )
+        record.write("run", id=directory.name, kind=KIND, command=command)
+        session.ui.out(_line(("patch", *COLUMNS, "seconds", ""), _width(steps)))
+        base: Kernel | None = None
+        for step in steps:
+            row = known.get(step.key)
+            if row is not None:
+                row = replace(row, kept=True, number=step.number, title=step.title)
+            else:
+                base = base or bring_kernel(session, replace(plan, control=True, applied=0))
+                row = walk_step(session, step, base, options)
+            record.write("patch", **asdict(row))
+            rows.append(row)
+            session.ui.out(_line(cells(row), _width(steps)))
+            atomic_write(directory / TABLE, "\n".join(table(rows)) + "\n")
+        verdict = judge(rows)
+    except BaseException as error:
+        name = "interrupted" if isinstance(error, KeyboardInterrupt) else repr(error)
+        ran = f"{len(rows)} of {len(steps)} steps had ended; the same command goes on."
+        matrix.write_verdict(
+            record, Verdict(ExitCode.INTERRUPTED, f"infrastructure: {name}", (ran,))
+        )
+        raise
+    else:
+        matrix.write_verdict(record, verdict)
+    finally:
+        record.close()
+    for line in (*verdict.reasons, f"{directory.name}: {verdict.headline}"):
+        session.ui.out(line)
+    session.ui.out(f"  directory: {directory}")
+    return int(verdict.code)
+
+
+def plan_steps(session: Session, plan: Plan, options: WalkOptions) -> list[Step]:
+    """The rows to be made. Raises UsageError if the series has no such patches, or if one of them
+    does not apply.
+    """
+    series = Series.read(plan.patches)
+    last = len(series.patches) if options.last is None else options.last
+    titles = {0: "(the base)"} | {patch.number: patch.title for patch in series.first(last).patches}
+    series.first(options.first)
+    base = ensure_base(BaseRequest(plan.base, session.cache, plan.newer), session.ui)
+    steps = []
+    for number in range(options.first, last + 1):
+        step = replace(plan, applied=number, control=number == 0)
+        request = tree_request(step, base, series, session.cache)
+        commit = series_commit(request, session.ui) if number else base.commit
+        steps.append(Step(step, titles[number], commit, _key(step, commit, options)))
+    return steps
+
+
+def _key(plan: Plan, commit: str, options: WalkOptions) -> str:
+    fragments = plan.profile.configuration.fragment_files(plan.arch, series=True)
+    suite = sorted(path for path in SELFTESTS.rglob("*.[pch]*") if path.suffix != ".pyc")
+    parts = (
+        commit,
+        files_digest(fragments),
+        plan.profile.name,
+        plan.arch.name,
+        "build only" if options.build_only else files_digest(suite),
+    )
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def passed_before(session: Session) -> dict[str, Row]:
+    """Rows of earlier walks that passed, by key."""
+    found = {}
+    for directory in rundir.known(session.cache):
+        if not directory.name.endswith(f"-{KIND}"):
+            continue
+        for event in journal.events(directory):
+            row = Row.from_event(event) if event.get("event") == "patch" else None
+            if row is not None and row.code == ExitCode.PASSED:
+                found[row.key] = row
+    return found
+
+
+def walk_step(session: Session, step: Step, base: Kernel, options: WalkOptions) -> Row:
+    """Build, boot and test one step."""
+    started = monotonic()
+    done = {column: Cell(NOT_RUN) for column in COLUMNS}
+    quiet = Session(session.cache, Ui(quiet=True, stream=session.ui.stream, results=io.StringIO()))
+    code, headline, run = ExitCode.PASSED, "", ""
+    try:
+        kernel = _build(session, step, base)
+        done["build"] = _built(kernel)
+    except LabError as error:
+        done["build"] = Cell(BAD)
+        code, headline = ExitCode.INFRA, error.message
+    else:
+        if not options.build_only:
+            begun: list[Path] = []
+            code = _test(quiet, step, begun)
+            run, headline = str(begun[0]), _tested(begun[0], done)
+    return Row(
+        step.key,
+        step.number,
+        step.title,
+        done,
+        int(code),
+        headline,
+        run,
+        round(monotonic() - started, 1),
+    )
+
+
+def _build(session: Session, step: Step, base: Kernel) -> Kernel:
+    """The step's kernel, its build directory begun as a copy of the base's."""
+    if not step.plan.control:
+        source = bring_source(session, step.plan)
+        old = base.configured
+        with held(session, step.plan, source) as build_dir:
+            bring_config(session, step.plan, source, build_dir)
+            with (
+                session.cache.share_entry(old.build_dir, f"copied for {build_dir.name}"),
+                session.cache.share_entry(old.source.tree.path, f"copied for {build_dir.name}"),
+            ):
+                graft(old.build_dir, old.source.tree, build_dir, source.tree, session.ui)
+    return bring_kernel(session, step.plan)
+
+
+def _built(kernel: Kernel) -> Cell:
+    build = kernel.build
+    warned = f", {len(build.warnings)} warnings" if build.warnings else ""
+    return Cell(OK, f"{build.seconds:.0f} s{warned}" if build.fresh else "as before")
+
+
+def _test(session: Session, step: Step, begun: list[Path]) -> ExitCode:
+    try:
+        return ExitCode(run_tests(session, step.plan, TestOptions(None, (), {}), begun.append))
+    except LabError as error:
+        return ExitCode(error.exit_code)
+
+
+def _tested(directory: Path, done: dict[str, Cell]) -> str:
+    """Fill in what a test run came to; its headline if it did not pass."""
+    run = report.Run.load(directory)
+    passed = run.code == ExitCode.PASSED
+    up = run.view.guest.get("boot_seconds")
+    done["boot"] = Cell(OK, f"{up:.0f} s") if isinstance(up, int | float) else Cell(BAD)
+    counts = ", ".join(f"{count} {state}" for state, count in run.view.counts().items())
+    done["selftests"] = Cell(OK if passed else BAD, counts)
+    return "" if passed else run.headline
+
+
+def judge(rows: Sequence[Row]) -> Verdict:
+    """The worst exit code, and the first patch that has it to answer for."""
+    bad = [row for row in rows if row.code != ExitCode.PASSED]
+    if not bad:
+        return Verdict(ExitCode.PASSED, f"passed: {len(rows)} steps")
+    worst = max((ExitCode(row.code) for row in bad), key=matrix.SEVERITY.index)
+    return Verdict(
+        worst,
+        f"the first bad patch is {bad[0].number} ({bad[0].title}); {len(bad)} of {len(rows)} bad",
+        tuple(f"{row.number}: {row.headline}" + f" (see {row.run})" * bool(row.run) for row in bad),
+    )
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """A row of the table."""
+    columns = [str(row.cells.get(column, Cell(NOT_RUN))) for column in COLUMNS]
+    note = "kept" if row.kept else ""
+    return (f"{row.number} {row.title}", *columns, f"{row.seconds:.0f}", note)
+
+
+def table(rows: Sequence[Row]) -> Iterator[str]:
+    """Patch by patch, in plain text, and what was wrong."""
+    width = max(len(cells(row)[0]) for row in rows)
+    yield _line(("patch", *COLUMNS, "seconds", ""), width)
+    for row in rows:
+        yield _line(cells(row), width)
+    yield from judge(rows).reasons
+
+
+def _width(steps: Sequence[Step]) -> int:
+    return max(len(f"{step.number} {step.title}") for step in steps)
+
+
+def _line(texts: Sequence[str], width: int) -> str:
+    widths = (width, 18, 8, 24, 7, 4)
+    return "  ".join(text.ljust(w) for text, w in zip(texts, widths, strict=True)).rstrip()

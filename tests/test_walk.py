@@ -1,0 +1,314 @@
+"""The walk: which steps, what is kept, what is named. Stages and guests are stand-ins."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import manifest, report, rundir, walk
+from lab.build import LOG, STAMP
+from lab.cache import Cache
+from lab.cli import run_cli
+from lab.config import RECORDS
+from lab.errors import ExitCode, LabError, UsageError
+from lab.gitrepo import Git, identity
+from lab.journal import Journal
+from lab.options import Session
+from lab.pipeline import Plan, bring_source
+from lab.seed import graft
+from lab.series import Series
+from lab.testrun import TestOptions
+from lab.tree import TreeResult
+from lab.walk import Cell, parse_range, passed_before
+from tests.support import Recorder, make_kernel, make_patches, make_repository
+
+SECCOMP_C = Path("kernel/seccomp.c")
+
+
+class World:
+    """A toy base with two patches; builds and guests are as a step is told to end."""
+
+    def __init__(self, cache: Cache, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cache = cache
+        self.kernel = make_kernel(root / "kernel")
+        make_repository(self.kernel)
+        self.patches = make_patches(self.kernel, root / "patches")
+        self.ends: dict[int, int | BaseException] = {}
+        self.done: list[str] = []
+        monkeypatch.setattr(walk, "_build", self._build)
+        monkeypatch.setattr(walk, "bring_kernel", lambda *_: None)
+        monkeypatch.setattr(walk, "_built", lambda _: Cell(walk.OK, "1 s"))
+        monkeypatch.setattr(walk, "run_tests", self._test)
+
+    def _build(self, _: Session, step: walk.Step, __: Any) -> None:
+        self.done.append(f"build {step.number}")
+        end = self.ends.get(step.number)
+        if isinstance(end, LabError | KeyboardInterrupt):
+            raise end
+
+    def _test(self, _: Session, plan: Plan, __: TestOptions, begun: Callable[[Path], None]) -> int:
+        self.done.append(f"test {plan.applied}")
+        run = rundir.create(self.cache, plan.kind)
+        begun(run.path)
+        manifest.write(run.path, id=run.id, kind=plan.kind)
+        code = self.ends.get(plan.applied or 0, 0)
+        assert isinstance(code, int)
+        journal = Journal(run.path)
+        journal.write("collected", tests=[{"id": "test_a.py::test_b", "patches": [1]}])
+        outcome = "failed" if code else ("absent" if plan.control else "passed")
+        journal.write("result", id="test_a.py::test_b", outcome=outcome, seconds=0.1)
+        journal.write("guest", outcome="exited", boot_seconds=9.0)
+        journal.write("verdict", code=code, headline=f"code {code}", reasons=[])
+        journal.close()
+        return code
+
+    def walk(self, *arguments: str) -> int:
+        """``lab series walk``; what was done is in ``done`` afterwards."""
+        self.done.clear()
+        options = ["--base", f"path:{self.kernel}", "--patches", str(self.patches)]
+        return run_cli(["series", "walk", *options, "--cache", str(self.cache.root), *arguments])
+
+
+@pytest.fixture
+def world(cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(cache, tmp_path, monkeypatch)
+
+
+ALL = ["build 0", "test 0", "build 1", "test 1", "build 2", "test 2"]
+
+
+def test_base_and_patches_are_walked_in_their_order(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert world.walk() == 0
+    assert world.done == ALL
+    out = capsys.readouterr().out
+    lines = out.splitlines()
+    assert lines[0].split() == ["patch", "build", "boot", "selftests", "seconds"]
+    assert lines[1].startswith("0 (the base)")
+    assert "1 absent" in lines[1]
+    assert lines[2].startswith("1 seccomp: Change the third line")
+    assert "ok 9 s" in lines[2]
+    assert "passed: 3 steps" in out
+
+
+def test_the_first_bad_patch_is_named_and_the_rest_is_walked(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.ends = {1: LabError("The kernel does not build: x.c:1"), 2: 4}
+    assert world.walk() == ExitCode.KERNEL
+    assert world.done == ["build 0", "test 0", "build 1", "build 2", "test 2"]
+    out = capsys.readouterr().out
+    assert "1: The kernel does not build: x.c:1" in out
+    assert "the first bad patch is 1 (seccomp: Change the third line); 2 of 3 bad" in out
+
+
+def test_what_has_passed_is_not_done_again(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.ends = {2: KeyboardInterrupt()}
+    assert world.walk() == ExitCode.INTERRUPTED
+    world.ends = {2: 1}
+    assert world.walk() == ExitCode.FAILED
+    assert world.done == ["build 2", "test 2"], "it goes on where it was"
+    world.ends = {}
+    capsys.readouterr()
+    assert world.walk() == 0
+    assert world.done == ["build 2", "test 2"], "what failed is done again"
+    assert capsys.readouterr().out.count("kept") == 2
+    assert world.walk("--again") == 0
+    assert world.done == ALL
+
+
+def test_after_an_edit_the_walk_begins_at_the_edited_patch(world: World) -> None:
+    assert world.walk() == 0
+    second = world.patches / Series.read(world.patches).patches[1].file
+    second.write_text(second.read_text().replace("+more", "+other"))
+    assert world.walk() == 0
+    assert world.done == ["build 2", "test 2"]
+
+
+def test_build_only_boots_nothing_and_proves_no_test(world: World) -> None:
+    assert world.walk("--build-only") == 0
+    assert world.done == ["build 0", "build 1", "build 2"]
+    assert world.walk("--build-only") == 0
+    assert world.done == []
+    assert world.walk() == 0
+    assert world.done == ALL
+
+
+def test_a_range_is_walked_alone(world: World) -> None:
+    assert world.walk("--range", "2..") == 0
+    assert world.done == ["build 2", "test 2"]
+    assert world.walk("--range", "1") == 0
+    assert world.done == ["build 1", "test 1"]
+
+
+@pytest.mark.parametrize("text", ["x", "3..1", "-1..2", "1..y"])
+def test_a_range_that_is_none(text: str) -> None:
+    with pytest.raises(UsageError, match=r"not FIRST\.\.LAST"):
+        parse_range(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"), [("3..7", (3, 7)), ("..7", (0, 7)), ("3..", (3, None)), ("0", (0, 0))]
+)
+def test_ranges(text: str, numbers: tuple[int, int | None]) -> None:
+    assert parse_range(text) == numbers
+
+
+@pytest.mark.parametrize("numbers", ["1..3", "3.."])
+def test_a_patch_that_there_is_not(
+    world: World, capsys: pytest.CaptureFixture[str], numbers: str
+) -> None:
+    assert world.walk("--range", numbers) == ExitCode.USAGE
+    assert "has the patches 1 to 2; 3 is none" in capsys.readouterr().err
+    assert world.done == []
+
+
+def test_a_patch_that_does_not_apply_is_named_before_anything_is_built(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = world.patches / Series.read(world.patches).patches[0].file
+    first.write_text(first.read_text().replace("-line 3\n", "-line x\n"))
+    assert world.walk() == ExitCode.USAGE
+    assert "does not apply: kernel/seccomp.c, hunk #1" in capsys.readouterr().err
+    assert world.done == []
+
+
+def test_the_series_tree_is_left_alone(world: World) -> None:
+    """An author goes on editing while his series is walked."""
+    options = ["--base", f"path:{world.kernel}", "--patches", str(world.patches)]
+    cache = ["--cache", str(world.cache.root)]
+    assert run_cli(["series", "edit", *options, *cache]) == 0
+    (tree,) = world.cache.trees.glob("*-series")
+    (tree / SECCOMP_C).write_text("half done\n")
+    assert world.walk() == 0
+    assert (tree / SECCOMP_C).read_text() == "half done\n"
+
+
+def test_a_row_of_another_version_of_the_lab_is_not_kept(cache: Cache, recorder: Recorder) -> None:
+    run = rundir.create(cache, walk.KIND)
+    journal = Journal(run.path)
+    journal.write("patch", key="k", number=1, cells={"build": {"state": "ok", "color": "red"}})
+    journal.write("patch", key="k")
+    journal.close()
+    assert passed_before(Session(cache, recorder.ui)) == {}
+
+
+def test_a_walk_can_be_reported(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.ends = {1: 1}
+    world.walk()
+    capsys.readouterr()
+    directory = rundir.find(world.cache, walk.KIND)
+    assert report.Run.load(directory).code == ExitCode.FAILED
+    table = (directory / walk.TABLE).read_text()
+    assert "1: code 1" in table
+    assert "BAD 1 failed" in table
+    assert run_cli(["report", walk.KIND, "--cache", str(world.cache.root)]) == 0
+    assert "the first bad patch is 1" in capsys.readouterr().out
+
+
+# --- the part of a series as a tree ----------------------------------------------------------
+
+
+def test_a_part_of_the_series_has_a_tree_of_its_own(world: World) -> None:
+    options = ["--base", f"path:{world.kernel}", "--patches", str(world.patches)]
+    cache = ["--cache", str(world.cache.root)]
+    session = Session(world.cache, Recorder().ui)
+    (plan,) = plans(world, 1)
+    tree = bring_source(session, plan).tree
+    assert tree.path.name.endswith("-part")
+    text = (tree.path / SECCOMP_C).read_text()
+    assert "line three" in text
+    assert "more" not in text
+    (plan,) = plans(world, 2)
+    assert bring_source(session, plan).tree.path == tree.path
+    assert "more" in (tree.path / SECCOMP_C).read_text()
+    assert run_cli(["config", *options, *cache, "--applied", "1", "--control"]) == ExitCode.USAGE
+
+
+def plans(world: World, applied: int) -> tuple[Plan, ...]:
+    """What ``--applied`` makes."""
+    from lab.commands_guest import make_plans
+    from lab.profiles import find_profiles
+
+    return make_plans(
+        find_profiles("default"),
+        {
+            "base": f"path:{world.kernel}",
+            "newer": False,
+            "patches": world.patches,
+            "control": False,
+            "applied": applied,
+            "arch": "x86_64",
+        },
+    )
+
+
+def test_without_any_patch_it_is_the_control(world: World) -> None:
+    (plan,) = plans(world, 0)
+    assert (plan.control, plan.kind) == (True, "control")
+    assert "--applied" in plan.options()
+
+
+# --- the build directory ---------------------------------------------------------------------
+
+EARLY, LATE = 1_000_000_000, 1_100_000_000
+
+
+def test_a_copy_for_another_tree_is_older_than_what_differs_in_it(
+    cache: Cache, kernel: Path, tmp_path: Path, recorder: Recorder
+) -> None:
+    git = make_repository(kernel)
+    old = TreeResult(kernel, git.out("rev-parse", "HEAD"), "base", ())
+    git.run("worktree", "add", "-q", "-b", "new", tmp_path / "new")
+    new_git = Git(tmp_path / "new")
+    (new_git.directory / SECCOMP_C).write_text("changed\n")
+    new_git.run("commit", "-q", "-a", "-m", "change", env=identity("1700000001 +0000"))
+    new = TreeResult(new_git.directory, new_git.out("rev-parse", "HEAD"), "part", ())
+    finished, build_dir = cache.builds / "base", cache.builds / "part"
+    for directory in (finished, build_dir):
+        (directory / RECORDS).mkdir(parents=True)
+        (directory / ".config").touch()
+    (finished / RECORDS / STAMP).touch()
+    command = finished / ".seccomp.o.cmd"
+    command.write_text(f"cmd := gcc {kernel}/kernel/seccomp.c\n")
+    (finished / "seccomp.o").write_bytes(b"\0" + f"{kernel}/kernel/seccomp.c".encode())
+    for path in (command, finished / "seccomp.o"):
+        os.utime(path, (EARLY, EARLY))
+    for path in new.path.rglob("*.[ch]"):
+        os.utime(path, (LATE, LATE))
+
+    assert graft(finished, old, build_dir, new, recorder.ui)
+
+    assert f"gcc {new.path}/kernel" in (build_dir / ".seccomp.o.cmd").read_text()
+    assert f"gcc {kernel}/kernel" in command.read_text(), "the copied one is as it was"
+    assert str(kernel).encode() in (build_dir / "seccomp.o").read_bytes()
+    ages = {
+        name: path.stat().st_mtime_ns
+        for name, path in {
+            "object": build_dir / "seccomp.o",
+            "same": new.path / "include/linux/bpf.h",
+            "differs": new.path / SECCOMP_C,
+        }.items()
+    }
+    assert ages["same"] < ages["object"] <= ages["differs"]
+    assert (build_dir / ".seccomp.o.cmd").stat().st_mtime_ns == ages["object"]
+
+
+def test_nothing_is_copied_over_what_was_built(
+    cache: Cache, kernel: Path, recorder: Recorder
+) -> None:
+    tree = TreeResult(kernel, "", "base", ())
+    finished, build_dir = cache.builds / "base", cache.builds / "part"
+    for directory in (finished, build_dir):
+        (directory / RECORDS).mkdir(parents=True)
+    assert not graft(finished, tree, build_dir, tree, recorder.ui), "it is not finished"
+    (finished / RECORDS / STAMP).touch()
+    (build_dir / RECORDS / LOG).touch()
+    assert not graft(finished, tree, build_dir, tree, recorder.ui)
