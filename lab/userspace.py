@@ -24,7 +24,7 @@ from lab.config import RECORDS
 from lab.errors import LabError
 from lab.source_state import files_digest, source_digest
 from lab.toolchain import Toolchain
-from lab.tree import TreeResult
+from lab.tree import PART, SERIES, TreeResult
 from lab.ui import Ui
 
 FILTERS = PROJECT_ROOT / "selftests" / "bpf"
@@ -52,12 +52,17 @@ VMLINUX_H = """\
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample program of the tree: its user space half, its BPF half, in trees of which kind."""
+    """A sample program that the series adds: its user space half, its BPF half."""
 
     name: str
     user: str
     bpf: str
-    kinds: tuple[str, ...]
+
+    def is_in(self, tree: TreeResult) -> bool:
+        """Whether it is to be built: from the series always, from the beginning of one if it has
+        come as far.
+        """
+        return tree.kind == SERIES or (tree.kind == PART and (tree.path / self.user).exists())
 
 
 SAMPLES: tuple[Sample, ...] = (
@@ -65,7 +70,6 @@ SAMPLES: tuple[Sample, ...] = (
         "test_seccomp",
         "samples/bpf/test_seccomp_user.c",
         "samples/bpf/test_seccomp.bpf.c",
-        ("series",),
     ),
 )
 
@@ -99,7 +103,7 @@ def ensure_guest(request: GuestRequest, ui: Ui) -> GuestArtifacts:
     Raises LabError with the compiler's words if something does not compile.
     """
     clang = host.command("clang", request.cache)
-    samples = tuple(sample for sample in SAMPLES if request.tree.kind in sample.kinds)
+    samples = tuple(sample for sample in SAMPLES if sample.is_in(request.tree))
     key = _key(request, clang, samples)
     finished = request.build_dir / "guest" / key[:16]
     if not finished.is_dir():
