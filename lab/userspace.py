@@ -1,9 +1,9 @@
 """What the guest needs beside the kernel, built from the tree under test.
 
-Its UAPI headers, its libbpf, the filters of ``selftests/bpf/`` compiled against both, small native
-programs of ``selftests/native/``, and the tree's own sample. Each finished set gets a directory of
-its own, named by what it was made from, so that a guest that runs keeps its set while the next one
-is made.
+Its UAPI headers, its libbpf, the filters of ``selftests/bpf/`` and ``selftests/gallery/`` compiled
+against both, small native programs of ``selftests/native/``, and the tree's own sample. Each
+finished set gets a directory of its own, named by what it was made from, so that a guest that runs
+keeps its set while the next one is made.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from lab.toolchain import Toolchain
 from lab.tree import PART, SERIES, TreeResult
 from lab.ui import Ui
 
-FILTERS = PROJECT_ROOT / "selftests" / "bpf"
+FILTERS = tuple(PROJECT_ROOT / "selftests" / name for name in ("bpf", "gallery"))
 NATIVE = PROJECT_ROOT / "selftests" / "native"
 
 HEADER_SOURCES = ("include/uapi", "arch/*/include/uapi", "scripts/", "usr/include", "Makefile")
@@ -120,7 +120,7 @@ def _key(request: GuestRequest, clang: str, samples: Sequence[Sample]) -> str:
     in_tree = [path for sample in samples for path in (sample.user, sample.bpf)]
     parts = (
         source_digest(request.tree, (*HEADER_SOURCES, *LIBBPF_SOURCES, *in_tree)),
-        files_digest(_filters() + _native() + _native_headers()),
+        files_digest(_filters() + _filter_headers() + _native() + _native_headers()),
         request.toolchain.key,
         clang,
         " ".join(BPF_FLAGS),
@@ -130,7 +130,11 @@ def _key(request: GuestRequest, clang: str, samples: Sequence[Sample]) -> str:
 
 
 def _filters() -> list[Path]:
-    return sorted(FILTERS.glob("*.bpf.c"))
+    return [path for place in FILTERS for path in sorted(place.glob("*.bpf.c"))]
+
+
+def _filter_headers() -> list[Path]:
+    return [path for place in FILTERS for path in sorted(place.glob("*.h"))]
 
 
 def _native() -> list[Path]:

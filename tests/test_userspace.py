@@ -54,7 +54,7 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
     for directory, name in ((filters, "one.bpf.c"), (native, "tool.c")):
         directory.mkdir()
         (directory / name).write_text("good\n")
-    monkeypatch.setattr(userspace, "FILTERS", filters)
+    monkeypatch.setattr(userspace, "FILTERS", (filters,))
     monkeypatch.setattr(userspace, "NATIVE", native)
     monkeypatch.setattr(host, "command", lambda *_: "clang")
     return made

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Two sets of system calls: one while a server starts, one when it serves. */
+#include "gallery.h"
+
+const volatile struct {
+	__u32 arch;
+	__u32 begins_nr;	/* this call begins the second phase, and belongs to both */
+	__u32 error;
+	__u32 pad;
+	struct calls starting, serving;
+} config;
+
+__u32 serves;
+
+SEC("seccomp")
+int phases(struct seccomp_data *ctx)
+{
+	__u32 nr = ctx->nr;
+
+	if (is_foreign(ctx, config.arch))
+		return SECCOMP_RET_KILL_PROCESS;
+	if (nr == config.begins_nr) {
+		serves = 1;
+		return SECCOMP_RET_ALLOW;
+	}
+	if (has_call(serves ? &config.serving : &config.starting, nr))
+		return SECCOMP_RET_ALLOW;
+
+	return FAIL(config.error);
+}
+
+char _license[] SEC("license") = "GPL";
