@@ -1,0 +1,1 @@
+"""What a reviewer's tools say of each patch: style, sign-off, documentation, warnings."""

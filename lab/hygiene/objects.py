@@ -1,0 +1,119 @@
+"""The objects that a patch touches, compiled one by one in a build directory made for that.
+
+A header has no object of its own: a patch that touches one is checked by the objects of all the
+sources that the series touches.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import proc
+from lab.build import EXCERPT_LINES
+from lab.config import RECORDS
+from lab.errors import LabError
+from lab.hygiene.messages import Message, compiler_messages
+from lab.pipeline import Configured
+
+ELSEWHERE = ("Documentation/", "samples/", "scripts/", "tools/", "usr/")
+"""Sources below these are programs of user space or of the build, and no part of a kernel."""
+
+JOBS = os.cpu_count() or 1
+
+NO_RULE = re.compile(r"make.*\*\*\* No rule to make target '(.*)'")
+
+
+@dataclass(frozen=True)
+class Touched:
+    """``objects`` are to be compiled, ``elsewhere`` are sources that are no part of a kernel."""
+
+    objects: tuple[str, ...]
+    elsewhere: tuple[str, ...]
+
+
+def select(files: Sequence[str], series: Iterable[str]) -> Touched:
+    """What to compile for the ``files`` of a patch, ``series`` being those of all patches."""
+    sources = [name for name in files if name.endswith((".c", ".h"))]
+    elsewhere = tuple(name for name in sources if name.startswith(ELSEWHERE))
+    inside = [name for name in sources if name not in elsewhere]
+    if any(name.endswith(".h") for name in inside):
+        inside += [name for name in series if not name.startswith(ELSEWHERE)]
+    objects = {f"{name[:-2]}.o" for name in inside if name.endswith(".c")}
+    return Touched(tuple(sorted(objects)), elsewhere)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What make said while compiling objects. ``left_out`` are those that the configuration does
+    not build.
+    """
+
+    messages: tuple[Message, ...]
+    left_out: tuple[str, ...]
+
+
+def prepare(configured: Configured, flags: Sequence[str] = ()) -> None:
+    """What every object needs: generated headers, objtool. Raises LabError if that fails."""
+    _make(configured, [*flags, "prepare"], check=True)
+
+
+def compile_objects(
+    configured: Configured, objects: Sequence[str], flags: Sequence[str] = ()
+) -> Compiled:
+    """Compile each object anew, also after one that fails. The build directory is prepared.
+
+    Raises LabError if make fails, and not because of an error in a source.
+    """
+    there = [name for name in objects if _source(configured, name).is_file()]
+    for name in there:
+        (configured.build_dir / name).unlink(missing_ok=True)
+    return run_make(configured, there, flags)
+
+
+def run_make(configured: Configured, objects: Sequence[str], flags: Sequence[str]) -> Compiled:
+    """One make for the objects: those that are up to date are only checked, with ``C=2``."""
+    if not objects:
+        return Compiled((), ())
+    done = _make(configured, ["-k", *flags, *objects], check=False)
+    messages = compiler_messages(done.stdout, str(configured.source.tree.path))
+    unknown = {match[1] for line in done.stdout.splitlines() if (match := NO_RULE.match(line))}
+    left_out = tuple(name for name in objects if name in unknown)
+    failed = [
+        name
+        for name in objects
+        if name not in unknown and not (configured.build_dir / name).is_file()
+    ]
+    blamed = any("error: " in message.text for message in messages)
+    if (failed and not blamed) or (done.returncode != 0 and not failed and not left_out):
+        raise _failure(done)
+    return Compiled(messages, left_out)
+
+
+def _source(configured: Configured, name: str) -> Path:
+    return configured.source.tree.path / f"{name.removesuffix('.o')}.c"
+
+
+def _make(configured: Configured, args: Sequence[str], check: bool) -> proc.Completed:
+    toolchain = configured.toolchain
+    command = ["make", "-C", str(configured.source.tree.path), f"O={configured.build_dir}"]
+    command += [*toolchain.make_args, f"-j{JOBS}", *args]
+    log = configured.build_dir / RECORDS / "objects.log"
+    log.unlink(missing_ok=True)
+    done = proc.run(command, env=toolchain.environment, log=log, check=False)
+    if check and done.returncode != 0:
+        raise _failure(done)
+    return done
+
+
+def _failure(done: proc.Completed) -> LabError:
+    lines = done.stdout.strip().splitlines()
+    shown = [line for line in lines if "error: " in line or "***" in line] or lines
+    return LabError(
+        "make failed:" + "".join(f"\n  {line}" for line in shown[:EXCERPT_LINES]),
+        hint=f"By hand: {shlex.join(done.args)}",
+    )

@@ -1,0 +1,77 @@
+"""What the checks of a series share: patches as commits, a tree with the kernel's scripts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import PROJECT_ROOT
+from lab.base import BaseRequest, BaseResult, ensure_base
+from lab.gitrepo import ISOLATION, Git
+from lab.options import Session
+from lab.pipeline import Plan
+from lab.series import Patch, Series
+from lab.tree import TreeRequest, ensure_tree, series_commit
+
+
+@dataclass(frozen=True)
+class Subject:
+    """``scripts`` is the base's worktree. ``commits`` are the base and, by number, the patches."""
+
+    session: Session
+    plan: Plan
+    series: Series
+    base: BaseResult
+    scripts: Path
+    commits: tuple[str, ...]
+
+    @classmethod
+    def open(cls, session: Session, plan: Plan) -> Subject:
+        """Raises UsageError if patches/ and ``series`` disagree or a patch does not apply; what
+        ensure_base and ensure_tree raise.
+        """
+        series = Series.read(plan.patches)
+        base = ensure_base(BaseRequest(plan.base, session.cache, plan.newer), session.ui)
+        tree = ensure_tree(TreeRequest(base, None, session.cache), session.ui)
+        head = series_commit(TreeRequest(base, series, session.cache), session.ui)
+        made = Git(base.git_dir).out("rev-list", "--reverse", f"{base.commit}..{head}")
+        return cls(session, plan, series, base, tree.path, (base.commit, *made.split()))
+
+    @property
+    def git(self) -> Git:
+        """The base's repository, which has the commits."""
+        return Git(self.base.git_dir)
+
+    def patch(self, number: int) -> Patch:
+        """A patch by its number, from 1."""
+        return self.series.patches[number - 1]
+
+    def shown(self, number: int) -> str:
+        """A patch's file as a message names it: from the project's root, if it lies there."""
+        full = self.patch(number).path.resolve()
+        return str(full.relative_to(PROJECT_ROOT) if full.is_relative_to(PROJECT_ROOT) else full)
+
+    def touched(self, number: int) -> tuple[str, ...]:
+        """The files that a patch changes or adds, in git's order."""
+        args = ("diff-tree", "-r", "--no-commit-id", "--no-renames", "--diff-filter=d")
+        return tuple(self.git.out(*args, "--name-only", self.commits[number]).splitlines())
+
+    def unpack(self, number: int, files: tuple[str, ...], into: Path) -> Path:
+        """Files of the tree after a patch (0: of the base), those that are there; ``into``."""
+        into.mkdir(parents=True, exist_ok=True)
+        index = Git(self.base.git_dir, index=into.with_suffix(".index"), work_tree=into)
+        index.run("read-tree", self.commits[number])
+        there = index.out("ls-files", "--", *files).splitlines()
+        if there:
+            index.run("checkout-index", f"--prefix={into}/", "--", *there)
+        return into
+
+
+def environment(home: Path) -> dict[str, str | None]:
+    """For the kernel's scripts: no settings of the caller's (.checkpatch.conf, .get_maintainer.conf
+    in ``home``), this Python with its packages, nothing left in the tree.
+    """
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return {**ISOLATION, "HOME": str(home), "PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}

@@ -1,0 +1,136 @@
+"""W=1 and sparse on the objects that a patch touches: what is new against the base.
+
+Base and series have a build directory each that is for this alone, since W=1 is part of kbuild's
+commands: in the one that guests boot from it would have everything compiled again. What make said
+is kept there, so that a patch which has not changed is not compiled again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lab.cache import atomic_write
+from lab.config import RECORDS
+from lab.hygiene.messages import Message, new_messages
+from lab.hygiene.objects import Compiled, compile_objects, prepare, run_make, select
+from lab.hygiene.result import NOT_RUN, NOTHING, CheckResult
+from lab.hygiene.sparse import Sparse, find_sparse
+from lab.hygiene.subject import Subject
+from lab.pipeline import Configured, Plan, bring_config, bring_source, held
+from lab.source_state import source_digest
+
+W1, SPARSE = "W=1", "sparse"
+
+KEPT = "warnings"
+"""Directory below the lab's records in a build directory."""
+
+
+@dataclass(frozen=True)
+class Warnings:
+    """What compiler and sparse said of objects; ``left_out`` are in no kernel so configured."""
+
+    compiler: tuple[Message, ...]
+    sparse: tuple[Message, ...]
+    left_out: tuple[str, ...]
+
+    def store(self, path: Path) -> None:
+        """Write atomically."""
+        atomic_write(path, json.dumps(asdict(self)))
+
+    @classmethod
+    def load(cls, path: Path) -> Warnings | None:
+        """None if there is no such file or it cannot be read."""
+        try:
+            row = json.loads(path.read_text())
+            return cls(_messages(row["compiler"]), _messages(row["sparse"]), tuple(row["left_out"]))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+
+def _messages(rows: list[dict[str, Any]]) -> tuple[Message, ...]:
+    return tuple(Message(**row) for row in rows)
+
+
+def run(subject: Subject, number: int) -> dict[str, CheckResult]:
+    """Columns ``W1`` and ``SPARSE`` for a patch. Raises what config and build raise."""
+    everything = tuple(_of_series(subject))
+    touched = select(subject.touched(number), everything)
+    notes = [f"not compiled, no part of a kernel: {name}" for name in touched.elsewhere]
+    if not touched.objects:
+        return dict.fromkeys((W1, SPARSE), CheckResult(NOTHING, notes=tuple(notes)))
+    checker = find_sparse(subject.scripts)
+    # All at once, and once for all patches: what a patch's own objects had is among it.
+    before = _warnings(subject, 0, select(everything, ()).objects, checker)
+    now = _warnings(subject, number, touched.objects, checker)
+    notes += [f"not compiled, not in this configuration: {name}" for name in now.left_out]
+    result = {W1: _new(now.compiler, before.compiler, notes)}
+    if checker.why:
+        result[SPARSE] = CheckResult(NOT_RUN, notes=(checker.why,))
+    else:
+        result[SPARSE] = _new(now.sparse, before.sparse, filter(None, (checker.note,)))
+    return result
+
+
+def _new(now: Sequence[Message], before: Sequence[Message], notes: Iterable[str]) -> CheckResult:
+    return CheckResult.of((m.finding() for m in new_messages(now, before)), notes)
+
+
+def _of_series(subject: Subject) -> Iterator[str]:
+    """The files of all patches, each once."""
+    numbers = range(1, len(subject.commits))
+    yield from dict.fromkeys(name for number in numbers for name in subject.touched(number))
+
+
+def plan_at(subject: Subject, number: int, suffix: str) -> Plan:
+    """The first patches (0: the base) in a build directory with a name of its own."""
+    profile = subject.plan.profile
+    configuration = profile.configuration
+    own = replace(configuration, name=f"{configuration.name}-{suffix}")
+    return replace(
+        subject.plan,
+        profile=replace(profile, configuration=own),
+        control=number == 0,
+        applied=number,
+    )
+
+
+def _warnings(subject: Subject, number: int, objects: tuple[str, ...], checker: Sparse) -> Warnings:
+    plan = plan_at(subject, number, "warnings")
+    source = bring_source(subject.session, plan)
+    with held(subject.session, plan, source) as build_dir:
+        configured = bring_config(subject.session, plan, source, build_dir)
+        kept = build_dir / RECORDS / KEPT / f"{_key(configured, objects, checker)}.json"
+        known = Warnings.load(kept)
+        if known is None:
+            subject.session.ui.say(f"compiling {len(objects)} objects of {source.tree.head[:12]}")
+            known = _make(configured, objects, checker)
+            known.store(kept)
+    return known
+
+
+def _key(configured: Configured, objects: tuple[str, ...], checker: Sparse) -> str:
+    parts = (
+        source_digest(configured.source.tree),
+        configured.config.digest,
+        configured.toolchain.key,
+        checker.version,
+        *checker.flags,
+        *objects,
+    )
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _make(configured: Configured, objects: tuple[str, ...], checker: Sparse) -> Warnings:
+    """Compiled first and then checked, so that it is known who said what."""
+    prepare(configured, (W1,))
+    compiled = compile_objects(configured, objects, (W1,))
+    checked = Compiled((), ())
+    if checker.flags:
+        there = [name for name in objects if (configured.build_dir / name).is_file()]
+        checked = run_make(configured, there, (W1, *checker.flags))
+    return Warnings(compiled.messages, checked.messages, compiled.left_out)
