@@ -24,9 +24,9 @@ from lab.options import (
     patches_option,
 )
 from lab.pipeline import Plan
-from lab.series import Series
+from lab.series import Series, parse_range
 from lab.tree import TreeRequest, TreeResult, ensure_tree, is_made_from, series_commit
-from lab.walk import WalkOptions, parse_range, run_walk
+from lab.walk import WalkOptions, run_walk
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -232,7 +232,7 @@ def walk(session: Session, plan: Plan, numbers: str, build_only: bool, again: bo
     """
     if plan.control or plan.applied is not None:
         raise UsageError("A walk has all patches: leave out --control and --applied, see --range.")
-    first, last = parse_range(numbers)
+    first, last = parse_range(numbers, "--range")
     command = ["scripts/lab", "series", "walk", *plan.options()]
     command += [f"--range={numbers}"] if numbers != "0.." else []
     command += ["--build-only"] if build_only else []

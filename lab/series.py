@@ -146,3 +146,21 @@ def _read(path: Path, number: int) -> Patch:
         raise UsageError(f"{path} holds no patch: there is no `diff --git` line in it.")
     subject = " ".join(str(mail["Subject"]).split())
     return Patch(number, re.sub(r"^(\[[^\]]*\]\s*)+", "", subject), path, content)
+
+
+def parse_range(text: str, option: str, lowest: int = 0) -> tuple[int, int | None]:
+    """``3..7``, ``3..``, ``..7`` or ``3`` as first and last patch number; None is the series' end.
+
+    Raises UsageError naming ``option`` if it is none of them, or begins below ``lowest``.
+    """
+    first, dots, last = text.partition("..")
+    if not dots:
+        last = first
+    try:
+        numbers = int(first or lowest), int(last) if last else None
+    except ValueError:
+        numbers = (lowest, lowest - 1)
+    end = numbers[0] if numbers[1] is None else numbers[1]
+    if not lowest <= numbers[0] <= end:
+        raise UsageError(f"{option} {text}: not FIRST..LAST.", hint=f"For example {option} 3..7.")
+    return numbers

@@ -22,7 +22,7 @@ from typing import Any
 from lab import journal, manifest, matrix, report, rundir
 from lab.base import BaseRequest, ensure_base
 from lab.cache import atomic_write
-from lab.errors import ExitCode, LabError, UsageError
+from lab.errors import ExitCode, LabError
 from lab.journal import Journal
 from lab.options import Session
 from lab.pipeline import (
@@ -114,20 +114,6 @@ class WalkOptions:
     last: int | None = None
     build_only: bool = False
     again: bool = False
-
-
-def parse_range(text: str) -> tuple[int, int | None]:
-    """``3..7``, ``3..``, ``..7`` or ``3`` as first and last. Raises UsageError."""
-    first, dots, last = text.partition("..")
-    if not dots:
-        last = first
-    try:
-        numbers = int(first or 0), int(last) if last else None
-    except ValueError:
-        numbers = (1, 0)
-    if numbers[1] is not None and not 0 <= numbers[0] <= numbers[1]:
-        raise UsageError(f"--range {text}: not FIRST..LAST.", hint="For example --range 3..7.")
-    return numbers
 
 
 def run_walk(session: Session, plan: Plan, options: WalkOptions, command: list[str]) -> int:

@@ -8,7 +8,7 @@ import pytest
 
 from lab import PROJECT_ROOT
 from lab.errors import UsageError
-from lab.series import Hunk, Series
+from lab.series import Hunk, Series, parse_range
 from tests.support import make_patches, make_repository
 
 
@@ -86,3 +86,24 @@ def test_the_projects_own_series_is_whole() -> None:
         f"{number:04d}" for number in range(1, len(series.patches) + 1)
     ]
     assert list((PROJECT_ROOT / "patches").glob("0000-*"))
+
+
+@pytest.mark.parametrize("text", ["x", "3..1", "-1..2", "1..y"])
+def test_a_range_that_is_none(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--range .*not FIRST\.\.LAST"):
+        parse_range(text, "--range")
+
+
+@pytest.mark.parametrize("text", ["0", "0.."])
+def test_a_range_that_begins_too_early(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--patch .*not FIRST\.\.LAST"):
+        parse_range(text, "--patch", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "lowest", "numbers"),
+    [("3..7", 0, (3, 7)), ("..7", 0, (0, 7)), ("..7", 1, (1, 7)), ("3..", 0, (3, None)),
+     ("0", 0, (0, 0))],
+)  # fmt: skip
+def test_ranges(text: str, lowest: int, numbers: tuple[int, int | None]) -> None:
+    assert parse_range(text, "--range", lowest) == numbers

@@ -23,7 +23,7 @@ from lab.seed import graft
 from lab.series import Series
 from lab.testrun import TestOptions
 from lab.tree import TreeResult
-from lab.walk import Cell, parse_range, passed_before
+from lab.walk import Cell, passed_before
 from tests.support import Recorder, make_kernel, make_patches, make_repository
 
 SECCOMP_C = Path("kernel/seccomp.c")
@@ -146,19 +146,6 @@ def test_a_range_is_walked_alone(world: World) -> None:
     assert world.done == ["build 2", "test 2"]
     assert world.walk("--range", "1") == 0
     assert world.done == ["build 1", "test 1"]
-
-
-@pytest.mark.parametrize("text", ["x", "3..1", "-1..2", "1..y"])
-def test_a_range_that_is_none(text: str) -> None:
-    with pytest.raises(UsageError, match=r"not FIRST\.\.LAST"):
-        parse_range(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "numbers"), [("3..7", (3, 7)), ("..7", (0, 7)), ("3..", (3, None)), ("0", (0, 0))]
-)
-def test_ranges(text: str, numbers: tuple[int, int | None]) -> None:
-    assert parse_range(text) == numbers
 
 
 @pytest.mark.parametrize("numbers", ["1..3", "3.."])
