@@ -12,6 +12,7 @@ import click
 
 from lab.base import BaseRequest, ensure_base
 from lab.commands_guest import plan_options
+from lab.commands_hygiene import check
 from lab.errors import ExitCode, UsageError
 from lab.export import Exported, render
 from lab.gitrepo import Git
@@ -37,6 +38,9 @@ BRANCH = "series"
 @click.group(context_settings=CONTEXT_SETTINGS)
 def series() -> None:
     """Edit the series as commits, and write it back as patches."""
+
+
+series.add_command(check)
 
 
 def series_options(function: F) -> F:

@@ -14,7 +14,7 @@ from lab.build import LOG, STAMP
 from lab.cache import Cache
 from lab.cli import run_cli
 from lab.config import RECORDS
-from lab.errors import ExitCode, LabError, UsageError
+from lab.errors import ExitCode, LabError
 from lab.gitrepo import Git, identity
 from lab.journal import Journal
 from lab.options import Session

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.errors import ExitCode
 from lab.hygiene import checkpatch, kerneldoc, mail, warnings
-from lab.hygiene.result import CheckResult
+from lab.hygiene.result import FINDINGS, NOT_RUN, CheckResult, Finding
 from lab.hygiene.subject import Subject
+from lab.options import Session
+from lab.pipeline import Plan
+from lab.series import COVER_LETTER, ORDER_FILE
 
 MAINTAINERS = "maintainers"
 
@@ -24,15 +28,6 @@ READERS: dict[str, Callable[[Subject, int, Path], CheckResult]] = {
 COMPILED = (warnings.W1, warnings.SPARSE)
 
 
-@dataclass(frozen=True)
-class Row:
-    """A patch and its results by column."""
-
-    number: int
-    title: str
-    results: dict[str, CheckResult]
-
-
 def check_patch(subject: Subject, number: int, compiled: bool = True) -> dict[str, CheckResult]:
     """All checks of one patch: those of READERS and, if ``compiled``, those of COMPILED.
 
@@ -43,3 +38,93 @@ def check_patch(subject: Subject, number: int, compiled: bool = True) -> dict[st
         home = Path(scratch)
         results = {name: reader(subject, number, home) for name, reader in READERS.items()}
     return results | (warnings.run(subject, number) if compiled else {})
+
+
+@dataclass(frozen=True)
+class Row:
+    """A patch and its results by column."""
+
+    number: int
+    title: str
+    results: dict[str, CheckResult]
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """``first`` to ``last`` are patch numbers, None the series' end."""
+
+    first: int = 1
+    last: int | None = None
+    compiled: bool = True
+    maintainers: bool = False
+
+
+def run_check(session: Session, plan: Plan, options: CheckOptions) -> ExitCode:
+    """Check patches and their directory, and say what was found.
+
+    FAILED if anything was, INFRA if a check could not be made. Raises what check_patch raises.
+    """
+    subject = Subject.open(session, plan)
+    last = len(subject.series.first(options.last or len(subject.series.patches)).patches)
+    subject.series.first(options.first)
+    rows = []
+    with session.ui.progress("check", last - options.first + 1, "patches") as progress:
+        for number in range(options.first, last + 1):
+            results = check_patch(subject, number, options.compiled)
+            rows.append(Row(number, subject.patch(number).title, results))
+            progress.advance()
+    around = directory(subject)
+    for line in report(rows, around, options.maintainers):
+        session.ui.out(line)
+    return judge(rows, around)
+
+
+def directory(subject: Subject) -> list[Finding]:
+    """What is wrong beyond single patches. That ``series`` and the patches agree is known, since
+    the series could be read.
+    """
+    home = subject.series.directory
+    known = {ORDER_FILE, *(patch.file for patch in subject.series.patches)}
+    known |= {path.name for path in home.glob(COVER_LETTER)}
+    strays = sorted(path.name for path in home.iterdir() if path.name not in known)
+    place = str(Path(subject.shown(1)).parent / ORDER_FILE)
+    found = [Finding(place, 1, f"{name} lies beside the patches and is none") for name in strays]
+    return found + checkpatch.strangers(subject)
+
+
+def report(rows: Sequence[Row], around: Iterable[Finding], maintainers: bool) -> Iterator[str]:
+    """What is to be known about each patch, then a table, then what is to be mended."""
+    for row in rows:
+        yield from remarks(row, maintainers)
+    columns = list(rows[0].results)
+    cells = [("patch", *columns)]
+    for row in rows:
+        cells.append((f"{row.number} {row.title}", *(str(row.results[name]) for name in columns)))
+    yield from aligned(cells)
+    for row in rows:
+        for name, result in row.results.items():
+            yield from (f"{item} [patch {row.number}, {name}]" for item in result.findings)
+    yield from (f"{item} [directory]" for item in around)
+
+
+def remarks(row: Row, maintainers: bool) -> Iterator[str]:
+    """Notes of a patch; its addressees only if asked for."""
+    for name, result in row.results.items():
+        if name != MAINTAINERS or maintainers:
+            yield from (f"patch {row.number}, {name}: {note}" for note in result.notes)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Rows of cells as lines of columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()
+
+
+def judge(rows: Iterable[Row], around: Sequence[Finding]) -> ExitCode:
+    """FAILED, INFRA or PASSED, in this order."""
+    states = {result.state for row in rows for result in row.results.values()}
+    if around or FINDINGS in states:
+        return ExitCode.FAILED
+    return ExitCode.INFRA if NOT_RUN in states else ExitCode.PASSED

@@ -7,6 +7,7 @@ any more is a finding itself.
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -60,8 +61,9 @@ class Accepted:
         """The exception itself as something to mend."""
         name = EXCEPTIONS.relative_to(PROJECT_ROOT)
         lines = EXCEPTIONS.read_text(encoding="utf-8").splitlines()
-        place = next((n for n, line in enumerate(lines, 1) if self.patch in line), 1)
-        text = f"the exception {self.type} {self.pattern.pattern!r} of {self.patch!r} {why}"
+        pattern = self.pattern.pattern
+        place = next((n for n, line in enumerate(lines, 1) if pattern in line), 1)
+        text = f"the exception for {self.type} and {pattern} in {self.patch!r} {why}"
         return Finding(str(name), place, text)
 
 
@@ -104,7 +106,8 @@ def reports(subject: Subject, number: int, scratch: Path) -> tuple[Report, ...]:
         raise LabError(
             f"checkpatch.pl did not run as it should (status {done.returncode}): "
             f"{done.stderr.strip() or done.stdout.strip()}",
-            hint=f"In {subject.scripts}: {' '.join(command)}",
+            hint=f"In {subject.scripts}: {shlex.join(command)}. A missing Python module comes with "
+            "`tox run --notest -e kernel-selftest`.",
         )
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from lab import proc
@@ -39,7 +40,7 @@ def maintainers(subject: Subject, number: int, scratch: Path) -> CheckResult:
     if done.returncode != 0:
         raise LabError(
             f"get_maintainer.pl failed (status {done.returncode}): {done.stderr.strip()}",
-            hint=f"In {subject.scripts}: {' '.join(command)}",
+            hint=f"In {subject.scripts}: {shlex.join(command)}",
         )
     listed = done.stdout.splitlines()
     nobody = Finding(subject.shown(number), 1, "get_maintainer.pl names nobody for this patch")

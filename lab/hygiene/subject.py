@@ -60,18 +60,25 @@ class Subject:
 
     def unpack(self, number: int, files: tuple[str, ...], into: Path) -> Path:
         """Files of the tree after a patch (0: of the base), those that are there; ``into``."""
-        into.mkdir(parents=True, exist_ok=True)
-        index = Git(self.base.git_dir, index=into.with_suffix(".index"), work_tree=into)
-        index.run("read-tree", self.commits[number])
-        there = index.out("ls-files", "--", *files).splitlines()
-        if there:
-            index.run("checkout-index", f"--prefix={into}/", "--", *there)
+        commit = self.commits[number]
+        for name in self.git.out("ls-tree", "-r", "--name-only", commit, "--", *files).splitlines():
+            path = into / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(self.git.run("show", f"{commit}:{name}").stdout, encoding="utf-8")
         return into
+
+
+REPEATABLE = {
+    # Nothing is left in the tree, and get_maintainer.pl's order is the same each time.
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PERL_HASH_SEED": "0",
+    "PERL_PERTURB_KEYS": "0",
+}
 
 
 def environment(home: Path) -> dict[str, str | None]:
     """For the kernel's scripts: no settings of the caller's (.checkpatch.conf, .get_maintainer.conf
-    in ``home``), this Python with its packages, nothing left in the tree.
+    in ``home``), this Python with its packages.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    return {**ISOLATION, "HOME": str(home), "PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**ISOLATION, "HOME": str(home), "PATH": path, **REPEATABLE}

@@ -1,0 +1,58 @@
+"""``lab series check`` and ``variants``: what can be said of patches without booting them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lab import host
+from lab.arches import find_arch
+from lab.hygiene.check import CheckOptions, run_check
+from lab.options import (
+    CONTEXT_SETTINGS,
+    Session,
+    base_option,
+    common,
+    newer_option,
+    patches_option,
+)
+from lab.pipeline import Plan
+from lab.profiles import find_profile
+from lab.series import parse_range
+
+
+def series_plan(function: Callable[..., int]) -> Callable[..., int]:
+    """Add the options that name a series, and pass the plan of its default kernel."""
+
+    @base_option
+    @newer_option
+    @patches_option
+    @common
+    @functools.wraps(function)
+    def wrapper(session: Session, /, base: str, newer: bool, patches: Path, **options: Any) -> int:
+        plan = Plan(base, newer, patches, False, find_profile("default"), find_arch("x86_64"))
+        return function(session, plan, **options)
+
+    return wrapper
+
+
+@click.command(context_settings=CONTEXT_SETTINGS)
+@click.option("--patch", "numbers", default="1..", metavar="FIRST..LAST", help="Only these.")
+@click.option("--no-compile", is_flag=True, help="Without W=1 and sparse, which compile.")
+@click.option("--maintainers", is_flag=True, help="List whom each patch concerns.")
+@series_plan
+def check(session: Session, plan: Plan, numbers: str, no_compile: bool, maintainers: bool) -> int:
+    """Check each patch with the tree's own tools; 1 if anything is found.
+
+    checkpatch.pl --strict, with the exceptions of lab/hygiene/checkpatch.toml; the author's
+    sign-off; kernel-doc, W=1 and sparse on what the patch touches, where only what the base does
+    not have counts; get_maintainer.pl.
+    """
+    first, last = parse_range(numbers, "--patch", 1)
+    if not no_compile:
+        host.need("series check", session.cache)
+    return run_check(session, plan, CheckOptions(first, last, not no_compile, maintainers))
