@@ -12,6 +12,7 @@ import click
 from lab import host
 from lab.arches import find_arch
 from lab.hygiene.check import CheckOptions, run_check
+from lab.hygiene.variants import run_variants
 from lab.options import (
     CONTEXT_SETTINGS,
     Session,
@@ -22,7 +23,7 @@ from lab.options import (
 )
 from lab.pipeline import Plan
 from lab.profiles import find_profile
-from lab.series import parse_range
+from lab.series import Series, parse_range
 
 
 def series_plan(function: Callable[..., int]) -> Callable[..., int]:
@@ -56,3 +57,20 @@ def check(session: Session, plan: Plan, numbers: str, no_compile: bool, maintain
     if not no_compile:
         host.need("series check", session.cache)
     return run_check(session, plan, CheckOptions(first, last, not no_compile, maintainers))
+
+
+@click.command(context_settings=CONTEXT_SETTINGS)
+@click.option(
+    "--patch", "numbers", metavar="FIRST..LAST", show_default="the last", help="At these."
+)
+@series_plan
+def variants(session: Session, plan: Plan, numbers: str | None) -> int:
+    """Compile what the series touches in other configurations; 1 at any warning.
+
+    CONFIG_SECCOMP_FILTER_EXTENDED on and off, with SECURITY, BPF_EVENTS, BPF_JIT,
+    CHECKPOINT_RESTORE, BPF_SYSCALL and NET off in turn, and allnoconfig with seccomp. An option
+    that Kconfig has to refuse is checked to be refused.
+    """
+    end = len(Series.read(plan.patches).patches)
+    first, last = parse_range(numbers or str(end), "--patch", 1)
+    return run_variants(session, plan, first, last)

@@ -12,7 +12,7 @@ import click
 
 from lab.base import BaseRequest, ensure_base
 from lab.commands_guest import plan_options
-from lab.commands_hygiene import check
+from lab.commands_hygiene import check, variants
 from lab.errors import ExitCode, UsageError
 from lab.export import Exported, render
 from lab.gitrepo import Git
@@ -41,6 +41,7 @@ def series() -> None:
 
 
 series.add_command(check)
+series.add_command(variants)
 
 
 def series_options(function: F) -> F:

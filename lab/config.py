@@ -75,7 +75,7 @@ def ensure_config(request: ConfigRequest, ui: Ui) -> ConfigResult:
     ui.say(f"configuring {request.build_dir.name}: {len(requests)} options requested")
     stamp.parent.mkdir(parents=True, exist_ok=True)
     stamp.unlink(missing_ok=True)
-    text = _make(request, requests)
+    text = run_conf(request, requests)
     wrong = dropped(requests, read_config(text))
     if wrong:
         raise _dropped(request, wrong, read_config(text))
@@ -112,11 +112,11 @@ def _stamped(stamp: Path) -> object:
         return None
 
 
-def _make(request: ConfigRequest, requests: Mapping[str, Requested]) -> str:
-    """Run ``conf`` on the merged fragments; the configuration it comes to.
+def run_conf(request: ConfigRequest, requests: Mapping[str, Requested]) -> str:
+    """Run ``conf`` on merged fragments; the configuration it comes to, whatever it has dropped.
 
     ``allnoconfig`` turns off what nobody asked for; it writes to a file of its own, so that a
-    refused configuration never reaches the build.
+    refused configuration never reaches the build. Raises LabError if make fails.
     """
     records = request.build_dir / RECORDS
     merged, outcome = records / "merged.config", records / "outcome.config"

@@ -178,7 +178,7 @@ def held(session: Session, plan: Plan, source: Source) -> Iterator[Path]:
         yield build_dir
 
 
-def _fragments(plan: Plan, tree: TreeResult) -> tuple[Path, ...]:
+def plan_fragments(plan: Plan, tree: TreeResult) -> tuple[Path, ...]:
     """What is asked of a tree; with a part of the series, only what the tree knows of."""
     configuration = plan.profile.configuration
     files = configuration.fragment_files(plan.arch, series=not plan.control)
@@ -196,7 +196,7 @@ def bring_config(
 ) -> Configured:
     """Stage 3. Raises what it raises."""
     toolchain = find_toolchain(plan.arch, pahole.provide(session.cache, session.ui), session.cache)
-    fragments = _fragments(plan, source.tree)
+    fragments = plan_fragments(plan, source.tree)
     request = ConfigRequest(source.tree, plan.arch, fragments, build_dir, toolchain)
     config = ensure_config(request, session.ui)
     fields = {

@@ -79,6 +79,31 @@ if target == "allnoconfig":
         if not any(name in line for name in os.environ.get("FAKE_DROPS", "").split()):
             kept.append(line)
     open(os.environ["KCONFIG_CONFIG"], "w").writelines(["# made by conf\\n", *kept])
+elif target.endswith(".o"):
+    status = 0
+    for name in (arg for arg in sys.argv[1:] if arg.endswith(".o")):
+        made = os.path.join(out, name)
+        source = os.path.join(sys.argv[2], name[:-2] + ".c")
+        lines = list(enumerate(open(source).read().splitlines(), 1))
+        text = " ".join(line for _, line in lines)
+        say = lambda word, kind: [
+            print(f"{{source}}:{{n}}:1: {{kind}}: {{line}}") for n, line in lines if word in line
+        ]
+        if "UNBUILT" in text:
+            print(f"make[5]: *** No rule to make target '{{name}}'.")
+            status = 2
+            continue
+        if not os.path.exists(made):
+            say("WARN", "warning")
+            say("BROKEN", "error")
+            if "BROKEN" in text or "CRASH" in text:
+                status = 2
+                continue
+            os.makedirs(os.path.dirname(made), exist_ok=True)
+            open(made, "w").close()
+        if args.get("C") == "2":
+            say("SPARSE", "warning")
+    sys.exit(status)
 elif target == "vmlinux":
     source = open(os.path.join(sys.argv[2], "kernel/seccomp.c")).read()
     os.makedirs(os.path.join(out, "include/config"), exist_ok=True)

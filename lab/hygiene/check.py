@@ -11,6 +11,7 @@ from lab.errors import ExitCode
 from lab.hygiene import checkpatch, kerneldoc, mail, warnings
 from lab.hygiene.result import FINDINGS, NOT_RUN, CheckResult, Finding
 from lab.hygiene.subject import Subject
+from lab.hygiene.table import aligned
 from lab.options import Session
 from lab.pipeline import Plan
 from lab.series import COVER_LETTER, ORDER_FILE
@@ -65,11 +66,10 @@ def run_check(session: Session, plan: Plan, options: CheckOptions) -> ExitCode:
     FAILED if anything was, INFRA if a check could not be made. Raises what check_patch raises.
     """
     subject = Subject.open(session, plan)
-    last = len(subject.series.first(options.last or len(subject.series.patches)).patches)
-    subject.series.first(options.first)
+    numbers = subject.numbers(options.first, options.last)
     rows = []
-    with session.ui.progress("check", last - options.first + 1, "patches") as progress:
-        for number in range(options.first, last + 1):
+    with session.ui.progress("check", len(numbers), "patches") as progress:
+        for number in numbers:
             results = check_patch(subject, number, options.compiled)
             rows.append(Row(number, subject.patch(number).title, results))
             progress.advance()
@@ -112,14 +112,6 @@ def remarks(row: Row, maintainers: bool) -> Iterator[str]:
     for name, result in row.results.items():
         if name != MAINTAINERS or maintainers:
             yield from (f"patch {row.number}, {name}: {note}" for note in result.notes)
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Rows of cells as lines of columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield "  ".join(cells).rstrip()
 
 
 def judge(rows: Iterable[Row], around: Sequence[Finding]) -> ExitCode:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab import PROJECT_ROOT
@@ -57,6 +57,32 @@ class Subject:
         """The files that a patch changes or adds, in git's order."""
         args = ("diff-tree", "-r", "--no-commit-id", "--no-renames", "--diff-filter=d")
         return tuple(self.git.out(*args, "--name-only", self.commits[number]).splitlines())
+
+    def everything(self) -> tuple[str, ...]:
+        """The files of all patches, each once."""
+        numbers = range(1, len(self.commits))
+        return tuple(dict.fromkeys(name for number in numbers for name in self.touched(number)))
+
+    def numbers(self, first: int, last: int | None) -> range:
+        """Patches from ``first`` on, None being the last. Raises UsageError if they are not all
+        there.
+        """
+        end = len(self.series.patches) if last is None else last
+        for number in (first, end):
+            self.series.first(number)
+        return range(first, end + 1)
+
+    def plan_at(self, number: int, suffix: str) -> Plan:
+        """The plan with the first patches (0: the base), in a build directory for ``suffix``."""
+        profile = self.plan.profile
+        configuration = profile.configuration
+        own = replace(configuration, name=f"{configuration.name}-{suffix}")
+        return replace(
+            self.plan,
+            profile=replace(profile, configuration=own),
+            control=number == 0,
+            applied=number,
+        )
 
     def unpack(self, number: int, files: tuple[str, ...], into: Path) -> Path:
         """Files of the tree after a patch (0: of the base), those that are there; ``into``."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from lab.hygiene.objects import Compiled, compile_objects, prepare, run_make, se
 from lab.hygiene.result import NOT_RUN, NOTHING, CheckResult
 from lab.hygiene.sparse import Sparse, find_sparse
 from lab.hygiene.subject import Subject
-from lab.pipeline import Configured, Plan, bring_config, bring_source, held
+from lab.pipeline import Configured, bring_config, bring_source, held
 from lab.source_state import source_digest
 
 W1, SPARSE = "W=1", "sparse"
@@ -58,7 +58,7 @@ def _messages(rows: list[dict[str, Any]]) -> tuple[Message, ...]:
 
 def run(subject: Subject, number: int) -> dict[str, CheckResult]:
     """Columns ``W1`` and ``SPARSE`` for a patch. Raises what config and build raise."""
-    everything = tuple(_of_series(subject))
+    everything = subject.everything()
     touched = select(subject.touched(number), everything)
     notes = [f"not compiled, no part of a kernel: {name}" for name in touched.elsewhere]
     if not touched.objects:
@@ -80,27 +80,8 @@ def _new(now: Sequence[Message], before: Sequence[Message], notes: Iterable[str]
     return CheckResult.of((m.finding() for m in new_messages(now, before)), notes)
 
 
-def _of_series(subject: Subject) -> Iterator[str]:
-    """The files of all patches, each once."""
-    numbers = range(1, len(subject.commits))
-    yield from dict.fromkeys(name for number in numbers for name in subject.touched(number))
-
-
-def plan_at(subject: Subject, number: int, suffix: str) -> Plan:
-    """The first patches (0: the base) in a build directory with a name of its own."""
-    profile = subject.plan.profile
-    configuration = profile.configuration
-    own = replace(configuration, name=f"{configuration.name}-{suffix}")
-    return replace(
-        subject.plan,
-        profile=replace(profile, configuration=own),
-        control=number == 0,
-        applied=number,
-    )
-
-
 def _warnings(subject: Subject, number: int, objects: tuple[str, ...], checker: Sparse) -> Warnings:
-    plan = plan_at(subject, number, "warnings")
+    plan = subject.plan_at(number, "warnings")
     source = bring_source(subject.session, plan)
     with held(subject.session, plan, source) as build_dir:
         configured = bring_config(subject.session, plan, source, build_dir)
