@@ -1,4 +1,4 @@
-"""The series patch by patch: each one built, booted and tested as the last of the series.
+"""The series patch by patch: each one checked, built, booted and tested as the last of the series.
 
 A walk is a run of its own. Its journal has an event ``patch`` for each row that is done, with a key
 of everything that the row depends on: a row that passed under the same key, in this walk or an
@@ -20,9 +20,13 @@ from time import monotonic
 from typing import Any
 
 from lab import journal, manifest, matrix, report, rundir
-from lab.base import BaseRequest, ensure_base
 from lab.cache import atomic_write
 from lab.errors import ExitCode, LabError
+from lab.hygiene import result
+from lab.hygiene.check import check_patch
+from lab.hygiene.checkpatch import EXCEPTIONS
+from lab.hygiene.subject import Subject
+from lab.hygiene.warnings import SPARSE, W1
 from lab.journal import Journal
 from lab.options import Session
 from lab.pipeline import (
@@ -33,19 +37,17 @@ from lab.pipeline import (
     bring_source,
     early_manifest,
     held,
-    tree_request,
 )
 from lab.seed import graft
-from lab.series import Series
 from lab.source_state import files_digest
 from lab.testrun import SELFTESTS, TestOptions, run_tests
-from lab.tree import series_commit
 from lab.ui import Ui
 from lab.verdict import Verdict
 
 KIND = "walk"
 TABLE = "walk.txt"
-COLUMNS = ("build", "boot", "selftests")
+CHECKS = ("checkpatch", W1, SPARSE)
+COLUMNS = (*CHECKS, "build", "boot", "selftests")
 OK, BAD, NOT_RUN = "ok", "BAD", "-"
 
 
@@ -119,9 +121,11 @@ class WalkOptions:
 def run_walk(session: Session, plan: Plan, options: WalkOptions, command: list[str]) -> int:
     """Every step, whatever became of the one before; the worst exit code.
 
-    Raises LabError if the base itself cannot be built: then nothing can be said of a patch.
+    Raises LabError if the base cannot be built, or if a check cannot be made at all: then nothing
+    can be said of a patch.
     """
-    steps = plan_steps(session, plan, options)
+    subject = Subject.open(session, plan)
+    steps = plan_steps(subject, options)
     directory = rundir.create(session.cache, KIND).path
     known = {} if options.again else passed_before(session)
     record = Journal(directory)
@@ -141,7 +145,7 @@ def run_walk(session: Session, plan: Plan, options: WalkOptions, command: list[s
                 row = replace(row, kept=True, number=step.number, title=step.title)
             else:
                 base = base or bring_kernel(session, replace(plan, control=True, applied=0))
-                row = walk_step(session, step, base, options)
+                row = walk_step(subject, step, base, options)
             record.write("patch", **asdict(row))
             rows.append(row)
             session.ui.out(_line(cells(row), _width(steps)))
@@ -164,20 +168,16 @@ def run_walk(session: Session, plan: Plan, options: WalkOptions, command: list[s
     return int(verdict.code)
 
 
-def plan_steps(session: Session, plan: Plan, options: WalkOptions) -> list[Step]:
-    """The rows to be made. Raises UsageError if the series has no such patches, or if one of them
-    does not apply.
-    """
-    series = Series.read(plan.patches)
+def plan_steps(subject: Subject, options: WalkOptions) -> list[Step]:
+    """The rows to be made. Raises UsageError if the series has no such patches."""
+    plan, series = subject.plan, subject.series
     last = len(series.patches) if options.last is None else options.last
-    titles = {0: "(the base)"} | {patch.number: patch.title for patch in series.first(last).patches}
+    titles = ["(the base)", *(patch.title for patch in series.first(last).patches)]
     series.first(options.first)
-    base = ensure_base(BaseRequest(plan.base, session.cache, plan.newer), session.ui)
     steps = []
     for number in range(options.first, last + 1):
         step = replace(plan, applied=number, control=number == 0)
-        request = tree_request(step, base, series, session.cache)
-        commit = series_commit(request, session.ui) if number else base.commit
+        commit = subject.commits[number]
         steps.append(Step(step, titles[number], commit, _key(step, commit, options)))
     return steps
 
@@ -187,7 +187,7 @@ def _key(plan: Plan, commit: str, options: WalkOptions) -> str:
     suite = sorted(path for path in SELFTESTS.rglob("*.[pch]*") if path.suffix != ".pyc")
     parts = (
         commit,
-        files_digest(fragments),
+        files_digest((*fragments, EXCEPTIONS)),
         plan.profile.name,
         plan.arch.name,
         "build only" if options.build_only else files_digest(suite),
@@ -208,33 +208,51 @@ def passed_before(session: Session) -> dict[str, Row]:
     return found
 
 
-def walk_step(session: Session, step: Step, base: Kernel, options: WalkOptions) -> Row:
-    """Build, boot and test one step."""
-    started = monotonic()
+def walk_step(subject: Subject, step: Step, base: Kernel, options: WalkOptions) -> Row:
+    """Check, build, boot and test one step. What is found by one of these keeps none from the next,
+    but for what does not build.
+    """
+    session, started = subject.session, monotonic()
     done = {column: Cell(NOT_RUN) for column in COLUMNS}
     quiet = Session(session.cache, Ui(quiet=True, stream=session.ui.stream, results=io.StringIO()))
-    code, headline, run = ExitCode.PASSED, "", ""
+    codes, wrong, begun = [ExitCode.PASSED], [], list[Path]()
+    if step.number:
+        found = _check(subject, step.number, done)
+        codes += [ExitCode.FAILED] * bool(found)
+        wrong += found
     try:
         kernel = _build(session, step, base)
         done["build"] = _built(kernel)
     except LabError as error:
         done["build"] = Cell(BAD)
-        code, headline = ExitCode.INFRA, error.message
+        codes.append(ExitCode.INFRA)
+        wrong.append(error.message)
     else:
         if not options.build_only:
-            begun: list[Path] = []
-            code = _test(quiet, step, begun)
-            run, headline = str(begun[0]), _tested(begun[0], done)
+            codes.append(_test(quiet, step, begun))
+            wrong += filter(None, [_tested(begun[0], done)])
     return Row(
         step.key,
         step.number,
         step.title,
         done,
-        int(code),
-        headline,
-        run,
+        int(max(codes, key=matrix.SEVERITY.index)),
+        "; ".join(wrong),
+        str(begun[0]) if begun else "",
         round(monotonic() - started, 1),
     )
+
+
+def _check(subject: Subject, number: int, done: dict[str, Cell]) -> list[str]:
+    """Fill in what the tree's own tools say of the patch; what they found.
+
+    Raises LabError if one of them fails.
+    """
+    results = check_patch(subject, number)
+    for column in CHECKS:
+        state = {result.OK: OK, result.FINDINGS: BAD}.get(results[column].state, NOT_RUN)
+        done[column] = Cell(state, str(len(results[column].findings) or ""))
+    return [f"{column}: {found}" for column in CHECKS for found in results[column].findings]
 
 
 def _build(session: Session, step: Step, base: Kernel) -> Kernel:
@@ -310,5 +328,5 @@ def _width(steps: Sequence[Step]) -> int:
 
 
 def _line(texts: Sequence[str], width: int) -> str:
-    widths = (width, 18, 8, 24, 7, 4)
+    widths = (width, 10, 6, 6, 18, 8, 24, 7, 4)
     return "  ".join(text.ljust(w) for text, w in zip(texts, widths, strict=True)).rstrip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from lab.cli import run_cli
 from lab.config import RECORDS
 from lab.errors import ExitCode, LabError
 from lab.gitrepo import Git, identity
+from lab.hygiene.result import CheckResult, Finding
+from lab.hygiene.subject import Subject
 from lab.journal import Journal
 from lab.options import Session
 from lab.pipeline import Plan, bring_source
@@ -39,10 +42,18 @@ class World:
         self.patches = make_patches(self.kernel, root / "patches")
         self.ends: dict[int, int | BaseException] = {}
         self.done: list[str] = []
+        self.checks: dict[int, CheckResult] = {}
+        monkeypatch.setattr(walk, "check_patch", self._check)
         monkeypatch.setattr(walk, "_build", self._build)
         monkeypatch.setattr(walk, "bring_kernel", lambda *_: None)
         monkeypatch.setattr(walk, "_built", lambda _: Cell(walk.OK, "1 s"))
         monkeypatch.setattr(walk, "run_tests", self._test)
+
+    def _check(self, _: Subject, number: int) -> dict[str, CheckResult]:
+        self.done.append(f"check {number}")
+        return dict.fromkeys(walk.CHECKS, CheckResult.of(())) | {
+            "checkpatch": self.checks.get(number, CheckResult.of(()))
+        }
 
     def _build(self, _: Session, step: walk.Step, __: Any) -> None:
         self.done.append(f"build {step.number}")
@@ -78,7 +89,30 @@ def world(cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worl
     return World(cache, tmp_path, monkeypatch)
 
 
-ALL = ["build 0", "test 0", "build 1", "test 1", "build 2", "test 2"]
+ALL = ["build 0", "test 0", *(f"{part} {n}" for n in (1, 2) for part in ("check", "build", "test"))]
+
+
+SECOND = ALL[-3:]
+
+
+def test_what_a_check_finds_is_the_patchs_and_keeps_it_from_nothing(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finding = Finding("kernel/seccomp.c", 7, "CHECK: a space")
+    world.checks = {2: CheckResult.of([finding])}
+    assert world.walk() == ExitCode.FAILED
+    assert world.done == ALL
+    out = capsys.readouterr().out
+    assert "2: checkpatch: kernel/seccomp.c:7: CHECK: a space" in out
+    assert "the first bad patch is 2" in out
+
+
+def test_a_check_that_was_not_made_is_no_finding(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.checks = {1: CheckResult("not run", notes=("there is no perl",))}
+    assert world.walk() == 0
+    assert re.search(r"third line +- +ok +ok +ok", capsys.readouterr().out)
 
 
 def test_base_and_patches_are_walked_in_their_order(
@@ -88,7 +122,7 @@ def test_base_and_patches_are_walked_in_their_order(
     assert world.done == ALL
     out = capsys.readouterr().out
     lines = out.splitlines()
-    assert lines[0].split() == ["patch", "build", "boot", "selftests", "seconds"]
+    assert lines[0].split() == ["patch", *walk.COLUMNS, "seconds"]
     assert lines[1].startswith("0 (the base)")
     assert "1 absent" in lines[1]
     assert lines[2].startswith("1 seccomp: Change the third line")
@@ -101,7 +135,7 @@ def test_the_first_bad_patch_is_named_and_the_rest_is_walked(
 ) -> None:
     world.ends = {1: LabError("The kernel does not build: x.c:1"), 2: 4}
     assert world.walk() == ExitCode.KERNEL
-    assert world.done == ["build 0", "test 0", "build 1", "build 2", "test 2"]
+    assert world.done == ["build 0", "test 0", "check 1", "build 1", *SECOND]
     out = capsys.readouterr().out
     assert "1: The kernel does not build: x.c:1" in out
     assert "the first bad patch is 1 (seccomp: Change the third line); 2 of 3 bad" in out
@@ -114,11 +148,11 @@ def test_what_has_passed_is_not_done_again(
     assert world.walk() == ExitCode.INTERRUPTED
     world.ends = {2: 1}
     assert world.walk() == ExitCode.FAILED
-    assert world.done == ["build 2", "test 2"], "it goes on where it was"
+    assert world.done == SECOND, "it goes on where it was"
     world.ends = {}
     capsys.readouterr()
     assert world.walk() == 0
-    assert world.done == ["build 2", "test 2"], "what failed is done again"
+    assert world.done == SECOND, "what failed is done again"
     assert capsys.readouterr().out.count("kept") == 2
     assert world.walk("--again") == 0
     assert world.done == ALL
@@ -129,12 +163,12 @@ def test_after_an_edit_the_walk_begins_at_the_edited_patch(world: World) -> None
     second = world.patches / Series.read(world.patches).patches[1].file
     second.write_text(second.read_text().replace("+more", "+other"))
     assert world.walk() == 0
-    assert world.done == ["build 2", "test 2"]
+    assert world.done == SECOND
 
 
 def test_build_only_boots_nothing_and_proves_no_test(world: World) -> None:
     assert world.walk("--build-only") == 0
-    assert world.done == ["build 0", "build 1", "build 2"]
+    assert world.done == ["build 0", "check 1", "build 1", "check 2", "build 2"]
     assert world.walk("--build-only") == 0
     assert world.done == []
     assert world.walk() == 0
@@ -143,9 +177,9 @@ def test_build_only_boots_nothing_and_proves_no_test(world: World) -> None:
 
 def test_a_range_is_walked_alone(world: World) -> None:
     assert world.walk("--range", "2..") == 0
-    assert world.done == ["build 2", "test 2"]
+    assert world.done == SECOND
     assert world.walk("--range", "1") == 0
-    assert world.done == ["build 1", "test 1"]
+    assert world.done == ["check 1", "build 1", "test 1"]
 
 
 @pytest.mark.parametrize("numbers", ["1..3", "3.."])
