@@ -29,8 +29,9 @@ FORMAT = (
     "--no-color",
 )
 
-SHORTLOG = re.compile(r"^\S.* \(\d+\):\n(?=  \S)", re.M)
-"""Where the part of a cover letter begins that git writes itself: who, how many, then titles."""
+SHORTLOG = re.compile(r"^(?:---\n)?(?:\S.* \(\d+\):\n(?: {2,}\S.*\n)+\n?)+", re.M)
+"""Where the part of a cover letter begins that git, or b4, writes itself: for each author who, how
+many, then titles."""
 
 BLURB = "*** BLURB HERE ***\n\n"
 
@@ -136,12 +137,17 @@ def _prefix(series: Series) -> str:
 def _cover(kept: str, made: str) -> str:
     """The author's words, and below them git's: who wrote what, which files."""
     generated = made.partition(BLURB)[2]
-    places = [match.start() for match in SHORTLOG.finditer(kept)]
-    words = kept[: places[-1]] if places else kept.rstrip("\n") + "\n\n"
+    words = written_words(kept)
     numbered = SUBJECT.search(made)
     if numbered:
         words = SUBJECT.sub(rf"\g<1>\g<2>\g<3>{numbered[4]}]", words, count=1)
     return words + generated
+
+
+def written_words(cover: str) -> str:
+    """A cover letter down to the part that is made anew each time."""
+    places = [match.start() for match in SHORTLOG.finditer(cover)]
+    return cover[: places[-1]] if places else cover.rstrip("\n") + "\n\n"
 
 
 def _order(path: Path, mails: Mapping[str, bytes]) -> str:

@@ -10,6 +10,7 @@ import pytest
 from lab.cache import Cache
 from lab.cli import run_cli
 from lab.errors import ExitCode
+from lab.export import written_words
 from lab.gitrepo import Git, identity
 from lab.series import Series
 from tests.support import Change, make_kernel, make_patches, make_repository
@@ -214,3 +215,14 @@ def test_a_commit_names_the_series_that_it_has(
     assert "< -:" in capsys.readouterr().out
     assert desk.lab("compare", "nonsense") == ExitCode.USAGE
     assert "'nonsense' is no directory" in capsys.readouterr().err
+
+
+def test_what_is_made_anew_in_a_cover_letter_is_found() -> None:
+    authors = "A B (1):\n  x: Do\n\nC (2):\n  y: Do\n  z: Do\n\n f.c | 1 +\n"
+    assert written_words("Some (two):\n  words\n\nmore\n\n" + authors) == (
+        "Some (two):\n  words\n\nmore\n\n"
+    )
+    # As b4 sends it.
+    by_b4 = "---\n" + authors.replace("  ", "      ") + "---\nbase-commit: 1\n"
+    assert written_words("Words\n\n" + by_b4) == "Words\n\n"
+    assert written_words("Words\n") == "Words\n\n"
