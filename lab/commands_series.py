@@ -16,6 +16,8 @@ from lab.commands_hygiene import check, variants
 from lab.errors import ExitCode, UsageError
 from lab.export import Exported, render
 from lab.gitrepo import Git
+from lab.mail_import import import_series, place
+from lab.mail_send import write_mails
 from lab.options import (
     CONTEXT_SETTINGS,
     Session,
@@ -26,7 +28,15 @@ from lab.options import (
 )
 from lab.pipeline import Plan
 from lab.series import Series, parse_range
-from lab.tree import TreeRequest, TreeResult, ensure_tree, is_made_from, series_commit
+from lab.tree import (
+    TreeRequest,
+    TreeResult,
+    ensure_tree,
+    is_made_from,
+    local_changes,
+    series_commit,
+    some,
+)
 from lab.walk import WalkOptions, run_walk
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -178,7 +188,7 @@ def compare(session: Session, base: str, newer: bool, patches: Path, old: str, n
     """Show how series OLD became NEW (else patches/), patch by patch: git range-diff.
 
     A series is a directory like patches/, or a commit of this repository, whose patches/ is meant.
-    1 if they differ.
+    1 if they differ in more than dates.
     """
     ready = ensure_base(BaseRequest(base, session.cache, newer), session.ui)
     with tempfile.TemporaryDirectory(prefix="seccomp-lab-") as scratch:
@@ -194,8 +204,12 @@ def compare(session: Session, base: str, newer: bool, patches: Path, old: str, n
             for side, name in (("old", old), ("new", new or str(patches)))
         ]
     ranges = [f"{ready.commit}..{head}" for head in heads]
-    session.ui.out(Git(ready.git_dir).out("range-diff", "--no-color", *ranges))
-    return ExitCode.PASSED if heads[0] == heads[1] else ExitCode.FAILED
+    git = Git(ready.git_dir)
+    session.ui.out(git.out("range-diff", "--no-color", *ranges))
+    # "1: OLD = 1: NEW TITLE"
+    pairs = git.out("range-diff", "--no-color", "--no-patch", *ranges).splitlines()
+    same = all(pair.split()[2] == "=" for pair in pairs)
+    return ExitCode.PASSED if same else ExitCode.FAILED
 
 
 def find_series(name: str, patches: Path, scratch: Path) -> Path:
@@ -215,6 +229,85 @@ def find_series(name: str, patches: Path, scratch: Path) -> Path:
     # In bytes, whatever a mail is written in.
     project.run("checkout-index", "--all", f"--prefix={scratch}/")
     return scratch
+
+
+@series.command("import", context_settings=CONTEXT_SETTINGS)
+@click.argument("source")
+@click.option(
+    "--patches",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    show_default="a new directory here, named as by `b4 am -Q`",
+    help="Where to write the patches and their `series` file.",
+)
+@click.option("--replace", is_flag=True, help="Overwrite what is committed there.")
+@click.option(
+    "-v",
+    "--use-version",
+    "revision",
+    type=click.IntRange(min=1),
+    metavar="N",
+    show_default="the newest",
+    help="Which version of the series.",
+)
+@common
+def import_command(
+    session: Session, source: str, patches: Path | None, replace: bool, revision: int | None
+) -> None:
+    """Make a patches directory of a series that came by mail, with b4, and print where.
+
+    SOURCE is a mailbox, a maildir, a directory of .patch or .eml files, or a message id, which is
+    looked up. Trailers from replies are put under the patches.
+    """
+    imported = import_series(source, revision, session.ui)
+    directory = patches or Path(imported.name)
+    changes = place(imported, directory, replace)
+    for line in imported.said:
+        session.ui.say(line)
+    if not changes:
+        session.ui.say(f"{directory} has this series already")
+    session.ui.say(f"next: lab test --patches {directory}")
+    session.ui.out(str(directory))
+
+
+@series.command(context_settings=CONTEXT_SETTINGS)
+@click.option(
+    "--to-dir",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="New directory for the mails.",
+)
+@series_options
+@common
+def send(session: Session, base: str, newer: bool, patches: Path, to_dir: Path) -> None:
+    """Write the mails that sending the series would send: b4 send -o. Nothing is ever sent.
+
+    To and Cc are what the tree's scripts/get_maintainer.pl names; From is the cover letter's.
+    """
+    desk = Desk.of(session, base, newer, patches)
+    check_exported(desk, session)
+    head = series_commit(desk.request, session.ui)
+    mails = write_mails(desk.request.base, head, desk.series, to_dir, session.ui)
+    for mail in mails:
+        session.ui.say(mail)
+    session.ui.say(f"{len(mails)} mails written, none sent")
+    session.ui.out(str(to_dir))
+
+
+def check_exported(desk: Desk, session: Session) -> None:
+    """Raises UsageError if the worktree of these patches has work that they do not have."""
+    local = local_changes(desk.request)
+    where, patches = desk.request.path, desk.series.directory
+    if local and is_made_from(desk.request):
+        raise UsageError(
+            f"{where} has work of yours that is not in {patches}: {some(local)}. "
+            "Nothing was written.",
+            hint="`lab series export` writes commits into patches/; what is in no commit, commit "
+            "or `git stash` first.",
+        )
+    if local:
+        session.ui.warn(f"{where} has work of yours on other patches; {patches} is what counts")
 
 
 @series.command(context_settings=CONTEXT_SETTINGS)

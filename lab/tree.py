@@ -137,6 +137,12 @@ def is_made_from(request: TreeRequest) -> bool:
     return state is not None and state.key == _key(request)
 
 
+def local_changes(request: TreeRequest) -> tuple[str, ...]:
+    """What an author changed in the worktree that is there, as TreeResult.local says it."""
+    state = State.load(_state_file(request)) if (request.path / ".git").exists() else None
+    return _local_changes(request.path, state) if state is not None else ()
+
+
 def _current(request: TreeRequest) -> TreeResult | None:
     """The worktree as it is, if it is what is asked for, without changes of the author's."""
     path = request.path
