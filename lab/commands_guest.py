@@ -321,7 +321,7 @@ def runs(session: Session) -> None:
 def review_check_command(session: Session) -> None:
     """Say of the patch on standard input what the last run with it said: a JSON array, for b4.
 
-    git config b4.review-perpatch-check-cmd "/path/to/scripts/lab review-check --quiet"
+    git config --add b4.review-perpatch-check-cmd "/path/to/scripts/lab review-check --quiet"
     """
     rows = review_check.check(session.cache, sys.stdin.buffer.read())
     session.ui.out(json.dumps(rows))

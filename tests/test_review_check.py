@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import sys
+from argparse import Namespace
+from contextlib import closing
+from email import message_from_bytes, policy
 from pathlib import Path
 from types import SimpleNamespace
 
+import b4
+import b4.review.checks
 import pytest
 
-from lab import manifest, rundir
+from lab import PROJECT_ROOT, manifest, rundir
 from lab.cache import Cache
 from lab.cli import run_cli
 from lab.errors import ExitCode
@@ -144,3 +150,32 @@ def test_what_is_no_patch_is_refused(
     make_kernel(cache.root / "unused")
     assert asked(cache, b"Subject: hello\n\nno diff\n", monkeypatch) == ExitCode.USAGE
     assert "no patch on standard input" in capsys.readouterr().err
+
+
+def test_b4_runs_it_as_configured_and_keeps_its_verdict(
+    cache: Cache, mail: bytes, kernel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By b4's own functions, from git's configuration to the table that its review shows."""
+    run = finished(cache, mail, ExitCode.FAILED)
+    command = f"{sys.executable} -m lab review-check --quiet --cache {cache.root}"
+    Git(kernel).run("config", "b4.review-perpatch-check-cmd", command)
+    for name in ("MAIN_CONFIG", "USER_CONFIG", "SENDEMAIL_CONFIG"):
+        monkeypatch.setattr(b4, name, {})
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT_ROOT))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.chdir(kernel)
+    b4.setup_config(Namespace(config=[]))
+    commands, _ = b4.review.checks.load_check_cmds()
+    assert commands == [command]
+    message = message_from_bytes(mail, policy=policy.default)
+    table = b4.review.checks.run_perpatch_checks(
+        [("1@example.org", message)], commands, str(kernel)
+    )
+    with closing(b4.review.checks.get_db()) as database:
+        b4.review.checks.store_results(database, "1@example.org", table["1@example.org"])
+        kept = b4.review.checks.get_cached_results(database, ["1@example.org"])
+    assert kept == table
+    (row,) = kept["1@example.org"]
+    assert (row["tool"], row["status"], row["url"]) == ("lab", "fail", run.as_uri())
+    assert row["summary"] == "1 passed, 1 failed for patch 2; what it came to"
+    assert row["details"].splitlines() == ["failed: b", "again: scripts/lab test -k x"]
