@@ -105,8 +105,10 @@ def test_a_program_executed_during_tsync_has_all_of_each_filter_or_nothing(who: 
     def case() -> tuple[list[Executed], list[int]]:
         filters = Filters("+" * MANY)
         found: list[Executed] = []
-        # To execute a program takes as long as some dozen installations.
-        while sum(map(in_the_middle, found)) < 8 and len(found) < 80:
+        # To execute a program takes as long as some dozen installations, and at times as long as
+        # all of them: once no more than 5 of 80 rounds hit the middle.
+        until = time.monotonic() + child.LONG / 2
+        while sum(map(in_the_middle, found)) < 8 and time.monotonic() < until:
             found.append(execute_during_tsync(filters, who, 1 + 3 * len(found) % 24))
         return found, [looks.lookup_int() for looks in filters.looks]
 
