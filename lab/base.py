@@ -360,8 +360,11 @@ class PathBase:
 
 BaseSpec = ArchiveBase | GitBase | PathBase
 
+MAIN_BASE = "linux-7.3"
+"""The base that ``patches/`` is written for; on another one it is a port."""
+
 BASES: dict[str, BaseSpec] = {
-    "linux-7.3": ArchiveBase(
+    MAIN_BASE: ArchiveBase(
         sources=(
             DebianPackage(
                 package="linux-source-7.3",
@@ -371,6 +374,30 @@ BASES: dict[str, BaseSpec] = {
                 sha256="703e369ddd4cce971452f5a593ee55df3a5c10c83caf0fa0df039633ed181ee3",
             ),
             KernelOrgTarball(version="7.3.4"),
+        ),
+    ),
+    "linux-7.2": ArchiveBase(
+        sources=(
+            DebianPackage(
+                package="linux-source-7.2",
+                version="7.2.12-1~bpo13+1",
+                upstream="7.2.12",
+                suite="trixie-backports",
+                sha256="73ca6c22599ba411ab3179642d33501ca2c90174e13c3c8d86e996ea1cbf2a8f",
+            ),
+            KernelOrgTarball(version="7.2.12"),
+        ),
+    ),
+    "linux-6.12": ArchiveBase(
+        sources=(
+            DebianPackage(
+                package="linux-source-6.12",
+                version="6.12.117-1",
+                upstream="6.12.117",
+                suite="trixie",
+                sha256="9141325315c7f1eca682113d185a8c77c82814aa6e32f7e127e61d6106403835",
+            ),
+            KernelOrgTarball(version="6.12.117"),
         ),
     ),
     "bpf-next": GitBase(
