@@ -438,6 +438,11 @@ class Room:
             **{**row, "git_dir": self.git_dir, "name": self.name, "notes": tuple(row["notes"])}
         )
 
+    def last(self) -> BaseResult | None:
+        """What was recorded last."""
+        keys = list(self._rows())
+        return self.result(keys[-1]) if keys else None
+
     def record(self, key: str, result: BaseResult) -> None:
         """Remember a finished base."""
         row = {**asdict(result), "git_dir": "", "notes": list(result.notes)}
@@ -449,6 +454,17 @@ class Room:
         except (FileNotFoundError, ValueError):
             return {}
         return rows if isinstance(rows, dict) else {}
+
+
+def base_names() -> str:
+    """What a caller can name, for a message."""
+    return f"{', '.join(BASES)}, bpf-next@COMMIT, path:DIR"
+
+
+def ready_base(cache: Cache, name: str) -> BaseResult | None:
+    """A base that was fetched before, the last one that was; None if there is none."""
+    room = Room.of(cache, name)
+    return room.last() if room.records.is_file() else None
 
 
 def resolve(spec_name: str) -> tuple[str, BaseSpec]:
@@ -463,7 +479,7 @@ def resolve(spec_name: str) -> tuple[str, BaseSpec]:
     if spec is None:
         raise UsageError(
             f"There is no base {spec_name!r}.",
-            hint=f"Known: {', '.join(BASES)}, bpf-next@COMMIT, path:DIR.",
+            hint=f"Known: {base_names()}.",
         )
     if at:
         if not isinstance(spec, GitBase):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lab.base import BaseRequest, BaseResult, ensure_base
+from lab.base import MAIN_BASE, BaseRequest, BaseResult, ensure_base, resolve
 from lab.options import (
     CONTEXT_SETTINGS,
     Session,
@@ -21,11 +21,12 @@ from lab.tree import TreeRequest, TreeResult, ensure_tree
 
 
 @click.command(context_settings=CONTEXT_SETTINGS)
-@click.argument("name", default="linux-7.3")
+@click.argument("name", default=MAIN_BASE)
 @newer_option
 @common
 def base(session: Session, name: str, newer: bool) -> None:
-    """Fetch, verify and import base NAME: linux-7.3 (default), bpf-next, bpf-next@COMMIT, path:DIR.
+    """Fetch, verify and import base NAME: linux-7.3 (default), linux-7.2, linux-6.12, bpf-next,
+    bpf-next@COMMIT, path:DIR.
 
     Environment: SECCOMP_LAB_KERNEL_ORG and SECCOMP_LAB_BPF_NEXT_URL name other places than the
     usual ones, SECCOMP_LAB_KERNEL_ORG_KEYRING a file with the key of kernel.org's checksum list.
@@ -53,7 +54,7 @@ def bring_tree(
 ) -> TreeResult:
     """Base and tree up to date. Raises what ensure_base, Series.read and ensure_tree raise."""
     # The patches first: a mistake in them need not wait for a download.
-    series = None if control else Series.read(patches)
+    series = None if control else Series.read(patches, resolve(base)[0])
     ready = ensure_base(BaseRequest(base, session.cache, newer), session.ui)
     return ensure_tree(TreeRequest(ready, series, session.cache), session.ui)
 

@@ -11,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import click
 
 from lab import PROJECT_ROOT
+from lab.base import MAIN_BASE, base_names
 from lab.cache import ENVIRONMENT, Cache
 from lab.ui import Ui
 
@@ -51,10 +52,10 @@ def base_option(function: F) -> F:
     """Add ``--base``."""
     return click.option(
         "--base",
-        default="linux-7.3",
+        default=MAIN_BASE,
         show_default=True,
         metavar="NAME",
-        help="linux-7.3, bpf-next, bpf-next@COMMIT or path:DIR.",
+        help=f"One of {base_names()}.",
     )(function)
 
 

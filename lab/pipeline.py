@@ -15,7 +15,7 @@ from typing import Any
 
 from lab import PROJECT_ROOT, host, kvm, pahole
 from lab.arches import Arch
-from lab.base import BaseRequest, BaseResult, ensure_base
+from lab.base import BaseRequest, BaseResult, ensure_base, resolve
 from lab.boot import GuestRequest
 from lab.build import BuildRequest, BuildResult, ensure_build
 from lab.cache import Cache
@@ -144,7 +144,7 @@ def tree_request(plan: Plan, base: BaseResult, series: Series, cache: Cache) -> 
 
 def bring_source(session: Session, plan: Plan, done: Stage = _nobody) -> Source:
     """Stages 1 and 2. Raises what they raise."""
-    series = Series.read(plan.patches)
+    series = Series.read(plan.patches, resolve(plan.base)[0])
     base = ensure_base(BaseRequest(plan.base, session.cache, plan.newer), session.ui)
     request = tree_request(plan, base, series, session.cache)
     source = Source(base, ensure_tree(request, session.ui), series)

@@ -2,6 +2,9 @@
 
 ``series`` names one patch a line, ``#`` starts a comment. The cover letter ``0000-*`` is a mail
 without a patch and is not named there.
+
+A port is what another base than the series' own needs otherwise: ``ports/BASE/NAME`` is used there
+in place of the patch called NAME. Everything else about the series stays the same.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from lab.errors import UsageError
 
 ORDER_FILE = "series"
 COVER_LETTER = "0000-*"
+PORTS = "ports"
 
 
 @dataclass(frozen=True)
@@ -29,17 +33,23 @@ class Hunk:
 
 @dataclass(frozen=True)
 class Patch:
-    """One mail of the series. ``number`` counts from 1 in the order of the series."""
+    """One mail of the series. ``number`` counts from 1 in the order of the series.
+
+    ``original`` is the series' own patch if this one stands in for it on another base.
+    """
 
     number: int
     title: str
     path: Path
     content: bytes
+    original: Patch | None = None
 
     @property
     def file(self) -> str:
-        """File name in ``patches/``."""
-        return self.path.name
+        """File name in ``patches/``, with the directory of a port before it."""
+        if self.original is None:
+            return self.path.name
+        return f"{PORTS}/{self.path.parent.name}/{self.path.name}"
 
     def hunks(self) -> tuple[Hunk, ...]:
         """All hunks, in order."""
@@ -68,7 +78,20 @@ class Series:
         for patch in self.patches:
             digest.update(f"{patch.file}\0{len(patch.content)}\0".encode())
             digest.update(patch.content)
+            if patch.original is not None:
+                # A port that has become stale has to be noticed.
+                digest.update(patch.original.content)
         return digest.hexdigest()
+
+    @property
+    def ported(self) -> tuple[Patch, ...]:
+        """The patches that stand in for others."""
+        return tuple(patch for patch in self.patches if patch.original is not None)
+
+    @property
+    def originals(self) -> Series:
+        """The series without ports."""
+        return replace(self, patches=tuple(patch.original or patch for patch in self.patches))
 
     def first(self, number: int) -> Series:
         """The first ``number`` patches. Raises UsageError if there are not so many."""
@@ -80,11 +103,11 @@ class Series:
         return replace(self, patches=self.patches[:number])
 
     @classmethod
-    def read(cls, directory: Path) -> Series:
-        """Read and check a patches directory.
+    def read(cls, directory: Path, base: str = "") -> Series:
+        """Read and check a patches directory, with what is ported to the base called ``base``.
 
-        Raises UsageError if there is none, if ``series`` and the directory disagree, or if a file
-        is not a mail with a patch.
+        Raises UsageError if there is none, if ``series`` and the directory disagree, if a file is
+        not a mail with a patch, or if a port belongs to no patch.
         """
         order = directory / ORDER_FILE
         if not order.is_file():
@@ -95,9 +118,13 @@ class Series:
             )
         names = _names(order)
         _check_agreement(directory, names)
+        ports = _ports(directory, base, names)
         return cls(
             directory,
-            tuple(_read(directory / name, number) for number, name in enumerate(names, 1)),
+            tuple(
+                _port(ports / name, _read(directory / name, number))
+                for number, name in enumerate(names, 1)
+            ),
         )
 
 
@@ -131,6 +158,33 @@ def _check_agreement(directory: Path, names: list[str]) -> None:
             f"{directory} holds {', '.join(extra)}, which {ORDER_FILE} does not name.",
             hint=f"Add a line to {directory / ORDER_FILE} or remove the file.",
         )
+
+
+def _ports(directory: Path, base: str, names: list[str]) -> Path:
+    """Where the ports to a base are. Each has to be called like a patch of the series."""
+    ports = directory / PORTS / (base or "-")
+    stray = sorted(path.name for path in ports.glob("*") if path.name not in names)
+    if stray:
+        raise UsageError(
+            f"{ports} holds {', '.join(stray)}, and {directory / ORDER_FILE} names no such patch.",
+            hint="A port is called like the patch that it stands in for: rename it as the patch "
+            "was, or remove it.",
+        )
+    return ports
+
+
+def _port(path: Path, original: Patch) -> Patch:
+    """The port of a patch, or the patch itself if there is none."""
+    if not path.is_file():
+        return original
+    port = replace(_read(path, original.number), original=original)
+    if port.title != original.title:
+        raise UsageError(
+            f"{path} is called {port.title!r}, and the patch that it stands in for "
+            f"{original.title!r}.",
+            hint="Give both the same subject.",
+        )
+    return port
 
 
 def _read(path: Path, number: int) -> Patch:

@@ -5,6 +5,9 @@ base and the patches alone. Then the worktree is moved there by ``git checkout``
 files that differ and leaves the rest, so that make rebuilds what the change touches.
 
 What an author has changed in the worktree himself is never overwritten.
+
+On another base than the series' own a patch that does not fit is merged, for which git wants the
+files that the patch was made from: they are lent by the base that has them.
 """
 
 from __future__ import annotations
@@ -13,11 +16,12 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from lab.base import BaseResult
+from lab.base import MAIN_BASE, BaseResult, ready_base
 from lab.cache import Cache, atomic_write
 from lab.errors import LabError, UsageError
 from lab.gitrepo import Counted, Git, identity, run_with_progress
@@ -38,9 +42,11 @@ class PatchRef:
     patch_id: str
 
 
-BASE, SERIES, PART = "base", "series", "part"
-KINDS = (BASE, SERIES, PART)
-"""The worktrees of a base: without the series, with all of it, with the first few patches."""
+BASE, SERIES, PART, PORT = "base", "series", "part", "port"
+KINDS = (BASE, SERIES, PART, PORT)
+"""The worktrees of a base: without the series, with all of it, with the first few patches, and the
+one in which an author resolves what does not fit.
+"""
 
 
 @dataclass(frozen=True)
@@ -318,8 +324,10 @@ def _apply(request: TreeRequest, repository: Git, key: str, ui: Ui) -> State:
     """Make the commits. Touches no worktree."""
     patches = request.series.patches if request.series else ()
     head = request.base.commit
-    if not patches:
+    if request.series is None or not patches:
         return State(key, head, ())
+    if request.base.name != MAIN_BASE:
+        lend(request, ui)
     refs = []
     with (
         tempfile.TemporaryDirectory(prefix="seccomp-lab-") as scratch,
@@ -328,34 +336,116 @@ def _apply(request: TreeRequest, repository: Git, key: str, ui: Ui) -> State:
         git = Git(repository.directory, index=Path(scratch) / "index")
         git.run("read-tree", head)
         for patch in patches:
-            head = _apply_one(git, head, patch, Path(scratch))
-            patch_id = git.run("patch-id", "--stable", input=patch.content).stdout.split(" ")[0]
-            refs.append(PatchRef(patch.number, patch.title, patch.file, patch_id))
+            check_port(git, patch)
+            mail = Mail.split(git, patch.content, Path(scratch))
+            if not apply_diff(git, mail.diff):
+                raise _does_not_apply(git, head, patch, mail.diff, request.base)
+            head = mail.commit(git, git.out("write-tree"), head)
+            refs.append(
+                PatchRef(patch.number, patch.title, patch.file, patch_id(git, patch.content))
+            )
             progress.advance()
     # A ref, so that no garbage collection takes the commits while the worktree is elsewhere.
     repository.run("update-ref", f"refs/lab/series/{key[:16]}", head)
     return State(key, head, tuple(refs))
 
 
-def _apply_one(git: Git, parent: str, patch: Patch, scratch: Path) -> str:
-    """One commit on top of ``parent``, as git-am(1) makes it, but for the committer: that is the
-    lab at the author's date, so that the same mail gives the same commit id.
+@dataclass(frozen=True)
+class Mail:
+    """A mail taken apart by git-mailinfo(1)."""
+
+    fields: Mapping[str, str]
+    message: str
+    diff: Path
+
+    @classmethod
+    def split(cls, git: Git, content: bytes, scratch: Path) -> Mail:
+        """The diff is written to a file in ``scratch``, which the next mail overwrites."""
+        message, diff = scratch / "message", scratch / "diff"
+        info = git.run("mailinfo", "--encoding=UTF-8", message, diff, input=content).stdout
+        fields = dict(line.split(": ", 1) for line in info.splitlines() if ": " in line)
+        body = message.read_text(encoding="utf-8").strip()
+        return cls(fields, fields["Subject"] + (f"\n\n{body}" if body else "") + "\n", diff)
+
+    def commit(self, git: Git, tree: str, parent: str) -> str:
+        """A commit as git-am(1) makes it, but for the committer: that is the lab at the author's
+        date, so that the same mail gives the same commit id.
+        """
+        env = identity(self.fields["Date"], (self.fields["Author"], self.fields["Email"]))
+        args = ("commit-tree", tree, "-p", parent, "-F", "-")
+        return git.run(*args, input=self.message, env=env).stdout.strip()
+
+
+def apply_diff(git: Git, diff: Path, *options: str) -> bool:
+    """Apply a diff to the index, by a merge if it does not fit as it is; whether that could be
+    done. The index is of no use if not.
     """
-    message, diff = scratch / "message", scratch / "diff"
-    info = git.run("mailinfo", "--encoding=UTF-8", message, diff, input=patch.content).stdout
-    fields = dict(line.split(": ", 1) for line in info.splitlines() if ": " in line)
-    applied = git.run("apply", "--cached", "--3way", "--whitespace=nowarn", diff, check=False)
-    if applied.returncode != 0:
-        raise _does_not_apply(git, parent, patch, diff)
-    tree = git.out("write-tree")
-    body = message.read_text(encoding="utf-8").strip()
-    text = fields["Subject"] + (f"\n\n{body}" if body else "") + "\n"
-    author = (fields["Author"], fields["Email"])
-    env = identity(fields["Date"], author)
-    return git.run("commit-tree", tree, "-p", parent, "-F", "-", input=text, env=env).stdout.strip()
+    options = ("--cached", "--3way", "--whitespace=nowarn", *options)
+    return git.ok("apply", *options, diff)
 
 
-def _does_not_apply(git: Git, parent: str, patch: Patch, diff: Path) -> UsageError:
+def patch_id(git: Git, content: bytes) -> str:
+    """git-patch-id(1), ``--stable``: what a patch changes, whatever else its mail says."""
+    return git.run("patch-id", "--stable", input=content).stdout.split(" ")[0]
+
+
+# --- ports to other bases -------------------------------------------------------------------
+
+PORT_OF = re.compile(rb"^Port-of: ([0-9a-f]{40})$", re.MULTILINE)
+"""Below a port's ``---``: the patch-id of the patch that it was made from."""
+
+
+def check_port(git: Git, patch: Patch) -> None:
+    """Raises UsageError if a port was made from another version of its patch."""
+    if patch.original is None:
+        return
+    made_from = PORT_OF.search(patch.content)
+    now = patch_id(git, patch.original.content)
+    if made_from is None or made_from[1].decode() != now:
+        base = patch.path.parent.name
+        raise UsageError(
+            f"{patch.path} is the port of another version of {patch.original.file}: that was "
+            "changed since.",
+            hint=f"Move the port away and `lab series port --base {base} --edit`; when it is "
+            "resolved, --save.",
+        )
+
+
+def lend(request: TreeRequest, ui: Ui) -> None:
+    """Copy the files that the patches were made from, out of the repository of MAIN_BASE, if that
+    is there, into that of the base. They are named by the ``index`` lines (git-diff(1)).
+
+    Copied and not shared by git's alternates: nothing that is made from them would be written a
+    second time, and the base would be broken once the other one is gone.
+    """
+    assert request.series is not None
+    originals = request.series.originals
+    text = b"\n".join(patch.content for patch in originals.patches).decode("utf-8", "replace")
+    named = set(re.findall(r"^index ([0-9a-f]{7,40})\.\.", text, re.MULTILINE))
+    wanted = "".join(f"{name}\n" for name in sorted(named) if name.strip("0"))
+    borrower = Git(request.base.git_dir)
+    main = ready_base(request.cache, MAIN_BASE)
+    there = borrower.run("cat-file", "--batch-check", input=wanted).stdout
+    if main is None or " missing" not in there:
+        return
+    # A patch is made from what the patches before it have left. If the series does not fit there
+    # either, there is less to lend.
+    with suppress(UsageError):
+        series_commit(TreeRequest(main, originals, request.cache), ui)
+    found = Git(main.git_dir).run("cat-file", "--batch-check", input=wanted).stdout.splitlines()
+    objects = "".join(f"{line.split()[0]}\n" for line in found if " blob " in line)
+    if not objects:
+        return
+    with tempfile.TemporaryDirectory(prefix="seccomp-lab-") as scratch:
+        packed = Path(scratch) / "lent"
+        name = Git(main.git_dir).run("pack-objects", "-q", packed, input=objects).stdout.strip()
+        pack = Path(f"{packed}-{name}.pack").read_bytes()
+    borrower.run("unpack-objects", "-q", input=pack)
+
+
+def _does_not_apply(
+    git: Git, parent: str, patch: Patch, diff: Path, base: BaseResult
+) -> UsageError:
     """Say which hunks do not fit. Asks again without ``--3way``, whose messages name none."""
     git.run("read-tree", parent)
     result = git.run("apply", "--cached", "--check", "--whitespace=nowarn", diff, check=False)
@@ -368,7 +458,8 @@ def _does_not_apply(git: Git, parent: str, patch: Patch, diff: Path) -> UsageErr
     what = "; ".join(reasons) or "it conflicts with what is there"
     return UsageError(
         f"Patch {patch.file} ({patch.title!r}) does not apply: {what}. The tree is as it was.",
-        hint="Rebase the series on this base, or name the base it was made for with --base.",
+        hint=f"`lab series port --base {base.name}` says what fits and what does not; the base "
+        f"that the series is made for is {MAIN_BASE}.",
     )
 
 

@@ -133,7 +133,7 @@ def test_nothing_changed_applies_nothing_and_touches_nothing(
     series = world.series()
     first = world.tree(series)
     before = inodes(first.path)
-    monkeypatch.setattr(module, "_apply_one", None)
+    monkeypatch.setattr(module, "apply_diff", None)
     assert world.tree(series) == first
     assert touched(first.path, before) == set()
 

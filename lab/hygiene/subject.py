@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab import PROJECT_ROOT
-from lab.base import BaseRequest, BaseResult, ensure_base
+from lab.base import BaseRequest, BaseResult, ensure_base, resolve
 from lab.gitrepo import ISOLATION, Git
 from lab.options import Session
 from lab.pipeline import Plan
@@ -32,7 +32,7 @@ class Subject:
         """Raises UsageError if patches/ and ``series`` disagree or a patch does not apply; what
         ensure_base and ensure_tree raise.
         """
-        series = Series.read(plan.patches)
+        series = Series.read(plan.patches, resolve(plan.base)[0])
         base = ensure_base(BaseRequest(plan.base, session.cache, plan.newer), session.ui)
         tree = ensure_tree(TreeRequest(base, None, session.cache), session.ui)
         head = series_commit(TreeRequest(base, series, session.cache), session.ui)
