@@ -17,7 +17,14 @@ from lab import proc
 from lab.arches import Arch
 from lab.cache import atomic_write
 from lab.errors import LabError, UsageError
-from lab.fragments import Requested, dropped, merged_text, read_config, read_fragments
+from lab.fragments import (
+    Requested,
+    dropped,
+    merged_text,
+    read_config,
+    read_fragment,
+    read_fragments,
+)
 from lab.kconfig import Kconfig
 from lab.source_state import files_digest, source_digest
 from lab.toolchain import Toolchain
@@ -38,13 +45,17 @@ EXPLAINED = 10
 
 @dataclass(frozen=True)
 class ConfigRequest:
-    """A configuration for ``tree`` in ``build_dir``."""
+    """A configuration for ``tree`` in ``build_dir``.
+
+    ``absent`` is a fragment too: its lines are not asked of this tree, which has no such options.
+    """
 
     tree: TreeResult
     arch: Arch
     fragments: tuple[Path, ...]
     build_dir: Path
     toolchain: Toolchain
+    absent: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -63,9 +74,10 @@ def ensure_config(request: ConfigRequest, ui: Ui) -> ConfigResult:
     """Have the fragments' configuration in the build directory. Nothing changed: nothing run.
 
     Raises UsageError if fragments are malformed, disagree, or a requested line was dropped (the
-    .config stays as it was); LabError if make fails.
+    .config stays as it was), or if the tree has an option that is said to be absent; LabError if
+    make fails.
     """
-    requests = read_fragments(request.fragments)
+    requests = _requests(request)
     path = request.build_dir / ".config"
     stamp = request.build_dir / RECORDS / STAMP
     key = _key(request)
@@ -75,6 +87,7 @@ def ensure_config(request: ConfigRequest, ui: Ui) -> ConfigResult:
     ui.say(f"configuring {request.build_dir.name}: {len(requests)} options requested")
     stamp.parent.mkdir(parents=True, exist_ok=True)
     stamp.unlink(missing_ok=True)
+    _check_absent(request)
     text = run_conf(request, requests)
     wrong = dropped(requests, read_config(text))
     if wrong:
@@ -87,10 +100,33 @@ def ensure_config(request: ConfigRequest, ui: Ui) -> ConfigResult:
     return ConfigResult(path, digest, changed, len(requests))
 
 
+def _requests(request: ConfigRequest) -> dict[str, Requested]:
+    """What is asked of the tree."""
+    requests = read_fragments(request.fragments)
+    for line in read_fragment(request.absent) if request.absent else ():
+        if line.option in requests and requests[line.option].value == line.value:
+            del requests[line.option]
+    return requests
+
+
+def _check_absent(request: ConfigRequest) -> None:
+    """What is said to be absent must be."""
+    if request.absent is None:
+        return
+    kconfig = Kconfig(request.tree.path, request.arch.srcarch)
+    for line in read_fragment(request.absent):
+        if kconfig.knows(line.option):
+            raise UsageError(
+                f"{request.absent}, line {line.line}, says that there is no CONFIG_{line.option}; "
+                f"the tree {request.tree.path} has it.",
+                hint="Take the line out, so that the option is asked for.",
+            )
+
+
 def _key(request: ConfigRequest) -> str:
     """Names everything that the outcome depends on: fragments, tree, tools."""
     parts = (
-        files_digest(request.fragments),
+        files_digest(request.fragments + ((request.absent,) if request.absent else ())),
         source_digest(request.tree, (*CONFIG_SOURCES, f"arch/{request.arch.srcarch}/Makefile")),
         request.arch.name,
         request.toolchain.key,

@@ -22,11 +22,11 @@ from lab.cache import Cache
 from lab.config import ConfigRequest, ConfigResult, ensure_config
 from lab.deadline import Limits, calibrate
 from lab.errors import LabError
-from lab.fragments import read_fragments
+from lab.fragments import read_fragment, read_fragments
 from lab.gitrepo import Git
 from lab.kconfig import Kconfig
 from lab.options import Session
-from lab.profiles import DEFAULT, Configuration, Profile
+from lab.profiles import DEFAULT, Configuration, Profile, absent_file
 from lab.seed import seed
 from lab.series import Series
 from lab.toolchain import Toolchain, find_toolchain
@@ -197,12 +197,14 @@ def bring_config(
     """Stage 3. Raises what it raises."""
     toolchain = find_toolchain(plan.arch, pahole.provide(session.cache, session.ui), session.cache)
     fragments = plan_fragments(plan, source.tree)
-    request = ConfigRequest(source.tree, plan.arch, fragments, build_dir, toolchain)
+    absent = absent_file(source.base.name)
+    request = ConfigRequest(source.tree, plan.arch, fragments, build_dir, toolchain, absent)
     config = ensure_config(request, session.ui)
     fields = {
         "digest": config.digest,
         "requested": config.requested,
         "fragments": [fragment.name for fragment in fragments],
+        "absent": [line.text for line in read_fragment(absent)] if absent else [],
     }
     done("config", {"config": fields, "toolchain": dict(toolchain.versions)})
     return Configured(source, build_dir, toolchain, config)

@@ -70,6 +70,15 @@ CONFIGURATIONS: tuple[Configuration, ...] = (
     ),
 )
 
+
+def absent_file(base: str) -> Path | None:
+    """What the fragments ask for and a base has not, as a fragment with the reasons; None if there
+    is nothing like that.
+    """
+    file = KCONFIGS / "absent" / f"{base}.config"
+    return file if file.is_file() else None
+
+
 YAMA, BPF_LSM, JIT = "yama", "bpf-lsm", "jit"
 SWITCH, RETRIEVAL = "unprivileged-switch", "checkpoint-restore"
 """What a guest can lack (selftests/harness/features.py raises it by these names)."""

@@ -20,6 +20,7 @@ from time import monotonic
 from typing import Any
 
 from lab import journal, manifest, matrix, report, rundir
+from lab.base import resolve
 from lab.cache import atomic_write
 from lab.errors import ExitCode, LabError
 from lab.hygiene import result
@@ -38,6 +39,7 @@ from lab.pipeline import (
     early_manifest,
     held,
 )
+from lab.profiles import absent_file
 from lab.seed import graft
 from lab.source_state import files_digest
 from lab.testrun import SELFTESTS, TestOptions, run_tests
@@ -184,10 +186,11 @@ def plan_steps(subject: Subject, options: WalkOptions) -> list[Step]:
 
 def _key(plan: Plan, commit: str, options: WalkOptions) -> str:
     fragments = plan.profile.configuration.fragment_files(plan.arch, series=True)
+    absent = absent_file(resolve(plan.base)[0])
     suite = sorted(path for path in SELFTESTS.rglob("*.[pch]*") if path.suffix != ".pyc")
     parts = (
         commit,
-        files_digest((*fragments, EXCEPTIONS)),
+        files_digest((*fragments, EXCEPTIONS, *((absent,) if absent else ()))),
         plan.profile.name,
         plan.arch.name,
         "build only" if options.build_only else files_digest(suite),

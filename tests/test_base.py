@@ -106,13 +106,16 @@ def ready(cache: Cache, name: str = "linux-7.3", newer: bool = False) -> BaseRes
     return ensure_base(BaseRequest(name, cache, newer), Recorder().ui)
 
 
-def test_table_names_pin_and_fallback() -> None:
-    spec = BASES["linux-7.3"]
+@pytest.mark.parametrize("name", ["linux-7.3", "linux-7.2", "linux-6.12"])
+def test_table_names_pin_and_fallback(name: str) -> None:
+    spec = BASES[name]
     assert isinstance(spec, ArchiveBase)
     first, second = spec.sources
     assert isinstance(first, DebianPackage)
     assert isinstance(second, KernelOrgTarball)
+    assert first.package == name.replace("linux-", "linux-source-")
     assert first.upstream == second.version == first.version.partition("-")[0]
+    assert f"linux-{'.'.join(first.upstream.split('.')[:2])}" == name
     assert len(bytes.fromhex(first.sha256)) == 32
 
 

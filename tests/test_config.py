@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from lab.base import BASES
 from lab.config import ConfigRequest, ConfigResult, ensure_config
 from lab.errors import LabError, UsageError
+from lab.fragments import read_fragment
+from lab.profiles import KCONFIGS
 from tests.fakes import ARCH, Workshop, make_workshop
 from tests.support import Recorder
 
@@ -101,3 +104,52 @@ def test_a_failing_conf_is_quoted(workshop: Workshop) -> None:
     make.write_text("#!/bin/sh\necho 'flex: not found' >&2\nexit 2\n")
     with pytest.raises(LabError, match="flex: not found"):
         configure(workshop, workshop.fragment("one.config", "CONFIG_NET=y\n"))
+
+
+# --- options that a base does not have --------------------------------------------------------
+
+
+def absent_request(workshop: Workshop, absent: str) -> ConfigRequest:
+    return ConfigRequest(
+        workshop.tree,
+        ARCH,
+        (workshop.fragment("one.config", "CONFIG_NET=y\nCONFIG_NOPE=y\n"),),
+        workshop.build_dir,
+        workshop.toolchain,
+        workshop.fragment("absent.config", f"# why\n{absent}\n"),
+    )
+
+
+def test_what_a_base_does_not_have_is_not_asked_for(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_DROPS", "CONFIG_NOPE")
+    request = absent_request(workshop, "CONFIG_NOPE=y")
+    result = ensure_config(request, Recorder().ui)
+    assert result.requested == 1
+    assert "NOPE" not in result.path.read_text()
+    # The list is one of the things that a configuration depends on.
+    absent_request(workshop, "CONFIG_NOPE=n")
+    with pytest.raises(UsageError, match=r"CONFIG_NOPE=y .*no such option"):
+        ensure_config(request, Recorder().ui)
+
+
+def test_what_is_said_to_be_absent_must_be(workshop: Workshop) -> None:
+    request = absent_request(workshop, "CONFIG_NET=y")
+    with pytest.raises(
+        UsageError, match=r"absent.config, line 2, says that there is no CONFIG_NET"
+    ):
+        ensure_config(request, Recorder().ui)
+
+
+@pytest.mark.parametrize("file", sorted((KCONFIGS / "absent").glob("*.config")), ids=str)
+def test_the_lists_of_absent_options_name_what_is_asked_for(file: Path) -> None:
+    """A line that no fragment has would say nothing."""
+    asked = {
+        (line.option, line.value)
+        for fragment in KCONFIGS.rglob("*.config")
+        if fragment.parent != file.parent
+        for line in read_fragment(fragment)
+    }
+    assert file.stem in BASES
+    assert {(line.option, line.value) for line in read_fragment(file)} <= asked
