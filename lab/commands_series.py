@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
-from lab.base import BaseRequest, ensure_base
+from lab import port as porting
+from lab.base import BaseRequest, ensure_base, resolve
 from lab.commands_guest import plan_options
 from lab.commands_hygiene import check, variants
 from lab.errors import ExitCode, UsageError
@@ -26,8 +27,9 @@ from lab.options import (
     newer_option,
     patches_option,
 )
-from lab.pipeline import Plan
+from lab.pipeline import Plan, bring_kernel
 from lab.series import Series, parse_range
+from lab.testrun import TestOptions, run_tests
 from lab.tree import (
     TreeRequest,
     TreeResult,
@@ -69,7 +71,7 @@ class Desk:
     @classmethod
     def of(cls, session: Session, base: str, newer: bool, patches: Path) -> Desk:
         """Raises what Series.read and ensure_base raise."""
-        series = Series.read(patches)
+        series = Series.read(patches, resolve(base)[0])
         ready = ensure_base(BaseRequest(base, session.cache, newer), session.ui)
         return cls(series, TreeRequest(ready, series, session.cache))
 
@@ -85,6 +87,13 @@ class Desk:
 
     def render(self) -> Exported:
         """What the worktree's commits are as patches. Raises UsageError."""
+        if self.series.ported:
+            raise UsageError(
+                f"The worktree {self.request.path} has ports of {len(self.series.ported)} patches "
+                f"to {self.request.base.name}: its commits are not what {self.series.directory} "
+                "is to hold.",
+                hint=f"`lab series port --base {self.request.base.name} --save` writes ports.",
+            )
         return render(self.git, self.request.base, self.series)
 
 
@@ -172,7 +181,9 @@ def export(session: Session, base: str, newer: bool, patches: Path) -> None:
         session.ui.out("nothing to write: worktree and patches agree")
         return
     branch = desk.git.run("symbolic-ref", "-q", "HEAD", check=False).stdout.strip()
-    tree = ensure_tree(replace(desk.request, series=Series.read(patches)), session.ui)
+    tree = ensure_tree(
+        replace(desk.request, series=Series.read(patches, desk.request.base.name)), session.ui
+    )
     if branch:
         attach(tree)
 
@@ -196,7 +207,7 @@ def compare(session: Session, base: str, newer: bool, patches: Path, old: str, n
             series_commit(
                 TreeRequest(
                     ready,
-                    Series.read(find_series(name, patches, Path(scratch, side))),
+                    Series.read(find_series(name, patches, Path(scratch, side)), ready.name),
                     session.cache,
                 ),
                 session.ui,
@@ -308,6 +319,81 @@ def check_exported(desk: Desk, session: Session) -> None:
         )
     if local:
         session.ui.warn(f"{where} has work of yours on other patches; {patches} is what counts")
+
+
+@series.command(context_settings=CONTEXT_SETTINGS)
+@click.option("--edit", is_flag=True, help="Have a worktree in which to resolve what does not fit.")
+@click.option("--save", is_flag=True, help="Write what was resolved there into patches/ports/.")
+@click.option("--build", is_flag=True, help="Then build the kernel.")
+@click.option("--test", is_flag=True, help="Then build, boot and run the selftests.")
+@plan_options
+def port(session: Session, plan: Plan, edit: bool, save: bool, build: bool, test: bool) -> int:
+    """Try the series on another base and say of each patch how it fits; 1 if one does not.
+
+    After a conflict it goes on without the files in conflict. What a base needs otherwise is kept
+    as ports/BASE/NAME beside the patches, which every command with that --base uses instead of the
+    patch NAME: --edit has git am stop at what does not fit, --save writes the ports.
+    """
+    if plan.control or plan.applied is not None:
+        raise UsageError("All patches are tried: leave out --control and --applied.")
+    if edit and (save or build or test):
+        raise UsageError("--edit is the first step: leave out --save, --build and --test.")
+    desk = Desk.of(session, plan.base, plan.newer, plan.patches)
+    if save:
+        desk = replace(desk, request=save_ports(session, desk.request))
+    trial = porting.try_series(desk.request, session.ui)
+    for outcome in trial.outcomes:
+        for line in outcome.lines():
+            session.ui.out(line)
+    if edit:
+        begin_port(session, desk.request, trial)
+        return ExitCode.PASSED
+    if not trial.fits:
+        session.ui.say(f"`lab series port --base {plan.base} --edit` is the way to resolve it")
+        return ExitCode.FAILED
+    if test:
+        return run_tests(session, plan, TestOptions(None, (), {}))
+    if build:
+        session.ui.out(str(bring_kernel(session, plan).build.image))
+    return ExitCode.PASSED
+
+
+def begin_port(session: Session, request: TreeRequest, trial: porting.Trial) -> None:
+    """Have the worktree for a port, and say how to go on. Raises UsageError."""
+    path = porting.worktree(request)
+    with session.cache.lock_entry(path, f"preparing tree {path.name}", session.ui.say):
+        stopped = porting.begin(request, trial)
+    session.ui.say(
+        "resolve the conflict, say in the commit's message what differs, `git am --continue`; at "
+        "the end the same command with --save"
+        if stopped
+        else "all patches could be applied: the same command with --save keeps that"
+    )
+    session.ui.out(str(path))
+
+
+def save_ports(session: Session, request: TreeRequest) -> TreeRequest:
+    """Write the ports of what is in the worktree for them, else in the one of the series.
+
+    Returns the request with what was written. Raises UsageError.
+    """
+    assert request.series is not None
+    made = porting.worktree(request)
+    path = made if made.exists() else request.path
+    if not (path / ".git").exists():
+        raise UsageError(
+            f"There is no worktree {made} to save.",
+            hint=f"`lab series port --base {request.base.name} --edit` makes it.",
+        )
+    with session.cache.lock_entry(path, f"saving {path.name}", session.ui.say):
+        saved = porting.render(request, Git(path), session.ui)
+        changes = saved.write()
+        for name, change in changes.items():
+            session.ui.say(f"{change:8} {saved.directory / name}")
+        if path == made and not porting.end(request):
+            session.ui.warn(f"{path} has files that git does not know: it was left")
+    directory = request.series.directory
+    return replace(request, series=Series.read(directory, request.base.name))
 
 
 @series.command(context_settings=CONTEXT_SETTINGS)

@@ -426,7 +426,13 @@ def lend(request: TreeRequest, ui: Ui) -> None:
     borrower = Git(request.base.git_dir)
     main = ready_base(request.cache, MAIN_BASE)
     there = borrower.run("cat-file", "--batch-check", input=wanted).stdout
-    if main is None or " missing" not in there:
+    if " missing" not in there:
+        return
+    if main is None:
+        ui.warn(
+            f"{MAIN_BASE} is not here: a patch that does not fit {request.base.name} as it is "
+            f"cannot be merged (`lab base {MAIN_BASE}` fetches it)"
+        )
         return
     # A patch is made from what the patches before it have left. If the series does not fit there
     # either, there is less to lend.
