@@ -453,6 +453,14 @@ def test_without_sparse_that_is_said(compiling: Compiling) -> None:
     assert check.judge([check.Row(1, "x", results)], []) == ExitCode.INFRA
 
 
+def test_a_make_that_goes_on_without_sparse_is_no_pass(
+    compiling: Compiling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOCHECK", "1")
+    with pytest.raises(LabError, match="sparse is not available"):
+        compiling.run()
+
+
 def test_a_patch_of_user_space_compiles_nothing(compiling: Compiling) -> None:
     compiling.files = ("tools/lib/bpf/libbpf.c",)
     results = compiling.run()

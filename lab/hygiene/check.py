@@ -35,7 +35,11 @@ def check_patch(subject: Subject, number: int, compiled: bool = True) -> dict[st
     The latter move the worktree for parts of a series to this patch and build there, in a directory
     of their own; the caller holds neither. Raises LabError if a check cannot be made at all.
     """
-    with tempfile.TemporaryDirectory(prefix="seccomp-lab-") as scratch:
+    cache, ui = subject.session.cache, subject.session.ui
+    with (
+        cache.share_entry(subject.scripts, "checking patches", ui.say),
+        tempfile.TemporaryDirectory(prefix="seccomp-lab-") as scratch,
+    ):
         home = Path(scratch)
         results = {name: reader(subject, number, home) for name, reader in READERS.items()}
     return results | (warnings.run(subject, number) if compiled else {})

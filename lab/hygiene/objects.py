@@ -27,6 +27,12 @@ JOBS = os.cpu_count() or 1
 
 NO_RULE = re.compile(r"make.*\*\*\* No rule to make target '(.*)'")
 
+CHECKER_LEFT_OUT = "is not available or not up to date"
+"""What the tree's Makefile says when it goes on without sparse."""
+
+TELLING = ("error: ", "***", CHECKER_LEFT_OUT)
+"""Words in the lines that say why a make failed."""
+
 
 @dataclass(frozen=True)
 class Touched:
@@ -88,8 +94,13 @@ def run_make(configured: Configured, objects: Sequence[str], flags: Sequence[str
         for name in objects
         if name not in unknown and not (configured.build_dir / name).is_file()
     ]
+    unchecked = CHECKER_LEFT_OUT in done.stdout
     blamed = any("error: " in message.text for message in messages)
-    if (failed and not blamed) or (done.returncode != 0 and not failed and not left_out):
+    if (
+        unchecked
+        or (failed and not blamed)
+        or (done.returncode != 0 and not failed and not left_out)
+    ):
         raise _failure(done)
     return Compiled(messages, left_out)
 
@@ -112,7 +123,9 @@ def _make(configured: Configured, args: Sequence[str], check: bool) -> proc.Comp
 
 def _failure(done: proc.Completed) -> LabError:
     lines = done.stdout.strip().splitlines()
-    shown = [line for line in lines if "error: " in line or "***" in line] or lines
+    shown = [
+        line for line in lines if "error: " in line or "***" in line or CHECKER_LEFT_OUT in line
+    ] or lines
     return LabError(
         "make failed:" + "".join(f"\n  {line}" for line in shown[:EXCERPT_LINES]),
         hint=f"By hand: {shlex.join(done.args)}",

@@ -94,7 +94,11 @@ class Subject:
         return into
 
 
-REPEATABLE = {
+SETTINGS = {
+    # The tree may belong to somebody else (lab/gitrepo.py); checkpatch.pl calls git.
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "safe.directory",
+    "GIT_CONFIG_VALUE_0": "*",
     # Nothing is left in the tree, and get_maintainer.pl's order is the same each time.
     "PYTHONDONTWRITEBYTECODE": "1",
     "PERL_HASH_SEED": "0",
@@ -107,4 +111,4 @@ def environment(home: Path) -> dict[str, str | None]:
     in ``home``), this Python with its packages.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    return {**ISOLATION, "HOME": str(home), "PATH": path, **REPEATABLE}
+    return {**ISOLATION, "HOME": str(home), "PATH": path, **SETTINGS}
