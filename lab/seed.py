@@ -1,14 +1,15 @@
 """A build directory need not start empty: another configuration's objects are mostly the same, and
 so are those of another tree.
 
-kbuild knows of each object which options it depends on (scripts/basic/fixdep.c), and its commands
-name no path of the build directory. A copy of a finished build, given another .config, therefore
-compiles what the options change and nothing else. They do name the tree: a copy for another tree
-has that name replaced.
+kbuild knows of each object which options it depends on (scripts/basic/fixdep.c). A copy of a
+finished build, given another .config, therefore compiles what the options change and nothing else.
+The commands name the tree, and those of tools/ the build directory, and every object depends on
+objtool: in a copy both names are replaced.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from lab import proc
@@ -47,11 +48,24 @@ def _copy(finished: Path, build_dir: Path) -> None:
     proc.run(["cp", "-a", "--reflink=auto", str(finished), str(partial)])
     # Stamps, log and counts are those of the other configuration.
     proc.run(["rm", "-rf", str(partial / RECORDS)])
+    _rename(partial, finished, build_dir)
     proc.run(["cp", "-a", str(build_dir / RECORDS), str(build_dir / ".config"), str(partial)])
     # make compares it with include/config/auto.conf.
     (partial / ".config").touch()
     proc.run(["rm", "-rf", str(build_dir)])
     partial.rename(build_dir)
+
+
+def _rename(directory: Path, old: Path, new: Path) -> None:
+    """Replace a directory's name in the text files of a build directory: kbuild's commands and
+    dependencies, Makefiles. Objects keep it, and all files their age.
+    """
+    name = f"{old}/"
+    listed = proc.run(["grep", "-rlIF", "--", name, str(directory)], check=False).stdout
+    for file in map(Path, listed.splitlines()):
+        times = file.stat()
+        file.write_bytes(file.read_bytes().replace(name.encode(), f"{new}/".encode()))
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def graft(finished: Path, old: TreeResult, build_dir: Path, new: TreeResult, ui: Ui) -> bool:
@@ -66,7 +80,7 @@ def graft(finished: Path, old: TreeResult, build_dir: Path, new: TreeResult, ui:
         return False
     ui.say(f"{build_dir.name}: starting from a copy of {finished.name}")
     _copy(finished, build_dir)
-    _rename_tree(build_dir, old.path, new.path)
+    _rename(build_dir, old.path, new.path)
     # make compares times, and the sources of the new tree are younger than the objects: all of
     # the copy is made one age, and only what differs in the new tree is younger.
     proc.run(["find", str(build_dir), "-exec", "touch", "-h", "-r", str(build_dir), "{}", "+"])
@@ -76,13 +90,3 @@ def graft(finished: Path, old: TreeResult, build_dir: Path, new: TreeResult, ui:
             (new.path / name).touch()
     (build_dir / ".config").touch()
     return True
-
-
-def _rename_tree(build_dir: Path, old: Path, new: Path) -> None:
-    """In kbuild's commands and dependencies, and in Makefiles; objects keep the name as where they
-    were compiled.
-    """
-    name = f"{old}/"
-    listed = proc.run(["grep", "-rlIF", "--", name, str(build_dir)], check=False).stdout
-    for file in map(Path, listed.splitlines()):
-        file.write_bytes(file.read_bytes().replace(name.encode(), f"{new}/".encode()))

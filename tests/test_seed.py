@@ -68,3 +68,21 @@ def test_a_copy_that_fails_leaves_the_directory_as_it_was(
     with pytest.raises(LabError):
         seed(cache, fresh, "tree-default", recorder.ui)
     assert (fresh / ".config").read_text() == "new"
+
+
+def test_the_name_of_the_directory_is_replaced_and_nothing_grows_younger(
+    cache: Cache, recorder: Recorder
+) -> None:
+    """objtool's commands name it, and every object depends on objtool."""
+    fresh = directories(cache)
+    finished = cache.builds / "tree-default"
+    command = finished / ".objtool.o.cmd"
+    command.write_text(f"cmd := gcc -o {finished}/tools/objtool/objtool.o\n")
+    os.utime(command, (OLD, OLD))
+    (finished / "objtool").write_bytes(b"\0" + f"{finished}/x".encode())
+    assert seed(cache, fresh, "tree-default", recorder.ui)
+    copied = fresh / command.name
+    assert f"-o {fresh}/tools" in copied.read_text()
+    assert f"-o {finished}/tools" in command.read_text(), "the other one is as it was"
+    assert copied.stat().st_mtime == OLD
+    assert f"{finished}/x".encode() in (fresh / "objtool").read_bytes()
