@@ -81,7 +81,7 @@ def save_ports(session: Session, request: TreeRequest) -> TreeRequest:
     if not (path / ".git").exists():
         raise UsageError(
             f"There is no worktree {made} to save.",
-            hint=f"`lab series port --base {request.base.name} --edit` makes it.",
+            hint="`lab series port --edit` with this --base makes it.",
         )
     with session.cache.lock_entry(path, f"saving {path.name}", session.ui.say):
         saved = porting.render(request, Git(path), session.ui)

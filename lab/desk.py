@@ -54,6 +54,6 @@ class Desk:
                 f"The worktree {self.request.path} has ports of {len(self.series.ported)} patches "
                 f"to {self.request.base.name}: its commits are not what {self.series.directory} "
                 "is to hold.",
-                hint=f"`lab series port --base {self.request.base.name} --save` writes ports.",
+                hint="`lab series port --save` with this --base writes ports.",
             )
         return render(self.git, self.request.base, self.series)

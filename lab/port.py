@@ -20,7 +20,7 @@ from lab.errors import UsageError
 from lab.export import FORMAT, check_exportable
 from lab.gitrepo import IDENTITY_EMAIL, IDENTITY_NAME, Git
 from lab.series import PORTS, Patch, Series
-from lab.tree import PORT, Mail, TreeRequest, apply_diff, check_port, lend, patch_id
+from lab.tree import PORT, Mail, TreeRequest, apply_diff, bring, check_port, lend, patch_id
 from lab.ui import Ui
 
 CLEAN, MERGED, PRESENT, CONFLICT, STALE = (
@@ -125,14 +125,11 @@ def _try_patch(
         stale = STALE
     else:
         stale = ""
-    if git.ok("apply", "--cached", "--whitespace=nowarn", diff):
-        return Outcome(patch, stale or CLEAN)
-    if git.ok("apply", "--cached", "--check", "--reverse", "--whitespace=nowarn", diff):
-        return Outcome(patch, stale or PRESENT)
-    if apply_diff(git, diff):
-        state = MERGED if git.out("write-tree") != git.out("rev-parse", f"{head}^{{tree}}") else ""
-        return Outcome(patch, stale or state or PRESENT)
-    git.run("read-tree", head)
+    as_it_is = git.ok("apply", "--cached", "--check", "--whitespace=nowarn", diff)
+    if bring(git, head, diff):
+        changed = git.out("write-tree") != git.out("rev-parse", f"{head}^{{tree}}")
+        state = (CLEAN if as_it_is else MERGED) if changed else PRESENT
+        return Outcome(patch, stale or state)
     places = []
     for file in dict.fromkeys(hunk.file for hunk in patch.hunks()):
         before = git.out("write-tree")
@@ -204,8 +201,8 @@ def begin(request: TreeRequest, trial: Trial) -> bool:
     if trial.fits:
         raise UsageError(
             f"All patches fit {request.base.name}: there is nothing to resolve.",
-            hint=f"`lab series edit --base {request.base.name}` has them in a worktree; what is "
-            "amended there is saved with --save.",
+            hint="`lab series edit` with this --base has them in a worktree; what is amended there "
+            "is saved with --save.",
         )
     git = Git(request.base.git_dir)
     git.run("worktree", "prune")
@@ -278,7 +275,7 @@ def _comes_by_itself(request: TreeRequest, patch: Patch, commit: str) -> bool:
         git.run("read-tree", f"{commit}^")
         diff = Mail.split(git, patch.content, Path(scratch)).diff
         wanted = git.out("rev-parse", f"{commit}^{{tree}}")
-        return apply_diff(git, diff) and git.out("write-tree") == wanted
+        return bring(git, f"{commit}^", diff) and git.out("write-tree") == wanted
 
 
 def _mail(git: Git, commit: str, patch: Patch, series: Series) -> bytes:

@@ -338,8 +338,8 @@ def _apply(request: TreeRequest, repository: Git, key: str, ui: Ui) -> State:
         for patch in patches:
             check_port(git, patch)
             mail = Mail.split(git, patch.content, Path(scratch))
-            if not apply_diff(git, mail.diff):
-                raise _does_not_apply(git, head, patch, mail.diff, request.base)
+            if not bring(git, head, mail.diff):
+                raise _does_not_apply(git, patch, mail.diff)
             head = mail.commit(git, git.out("write-tree"), head)
             refs.append(
                 PatchRef(patch.number, patch.title, patch.file, patch_id(git, patch.content))
@@ -384,6 +384,16 @@ def apply_diff(git: Git, diff: Path, *options: str) -> bool:
     return git.ok("apply", *options, diff)
 
 
+def bring(git: Git, head: str, diff: Path) -> bool:
+    """Apply a diff to the index, which holds ``head``, if it has not been applied there already;
+    whether the index has it now. It holds ``head`` if not.
+    """
+    if apply_diff(git, diff):
+        return True
+    git.run("read-tree", head)
+    return git.ok("apply", "--cached", "--check", "--reverse", "--whitespace=nowarn", diff)
+
+
 def patch_id(git: Git, content: bytes) -> str:
     """git-patch-id(1), ``--stable``: what a patch changes, whatever else its mail says."""
     return git.run("patch-id", "--stable", input=content).stdout.split(" ")[0]
@@ -402,12 +412,11 @@ def check_port(git: Git, patch: Patch) -> None:
     made_from = PORT_OF.search(patch.content)
     now = patch_id(git, patch.original.content)
     if made_from is None or made_from[1].decode() != now:
-        base = patch.path.parent.name
         raise UsageError(
             f"{patch.path} is the port of another version of {patch.original.file}: that was "
             "changed since.",
-            hint=f"Move the port away and `lab series port --base {base} --edit`; when it is "
-            "resolved, --save.",
+            hint="`lab series port --edit` with this --base begins it anew; when it is resolved, "
+            "--save.",
         )
 
 
@@ -449,11 +458,8 @@ def lend(request: TreeRequest, ui: Ui) -> None:
     borrower.run("unpack-objects", "-q", input=pack)
 
 
-def _does_not_apply(
-    git: Git, parent: str, patch: Patch, diff: Path, base: BaseResult
-) -> UsageError:
+def _does_not_apply(git: Git, patch: Patch, diff: Path) -> UsageError:
     """Say which hunks do not fit. Asks again without ``--3way``, whose messages name none."""
-    git.run("read-tree", parent)
     result = git.run("apply", "--cached", "--check", "--whitespace=nowarn", diff, check=False)
     reasons = []
     for line in result.stderr.splitlines():
@@ -464,8 +470,8 @@ def _does_not_apply(
     what = "; ".join(reasons) or "it conflicts with what is there"
     return UsageError(
         f"Patch {patch.file} ({patch.title!r}) does not apply: {what}. The tree is as it was.",
-        hint=f"`lab series port --base {base.name}` says what fits and what does not; the base "
-        f"that the series is made for is {MAIN_BASE}.",
+        hint="`lab series port` with this --base says of each patch what does not fit; the series "
+        f"is made for {MAIN_BASE}.",
     )
 
 

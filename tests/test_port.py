@@ -163,6 +163,16 @@ def test_a_series_that_fits_ends_with_0_and_is_the_tree(world: World) -> None:
     assert "line 33 there\n" in text
 
 
+def test_a_patch_that_is_there_already_is_a_commit_without_a_change(world: World) -> None:
+    world.make(PRESENT, CLEAN)
+    assert [outcome.state for outcome in outcomes(world)] == ["already applied", "clean"]
+    # Also where there is nothing to merge with.
+    shutil.rmtree(world.cache.bases / MAIN_BASE)
+    git = Git(ensure_tree(world.request, Recorder().ui).path)
+    assert git.out("log", "--format=%s", "-2").splitlines() == [CLEAN.subject, PRESENT.subject]
+    assert git.ok("diff", "--quiet", "HEAD~2", "HEAD~1")
+
+
 def test_what_is_lent_outlasts_the_lender(world: World) -> None:
     """A patched file may be the same on both bases: the other one has a copy of its own."""
     shutil.copy(world.kernel / "kernel/seccomp.c", world.other / "kernel/seccomp.c")
