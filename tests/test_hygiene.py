@@ -125,6 +125,8 @@ def test_some_patches_alone(world: World, capsys: pytest.CaptureFixture[str]) ->
 
 def test_what_lies_beside_the_patches(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.series(*CHANGES)
+    (world.patches / "ports").mkdir()
+    assert world.check("--no-compile") == ExitCode.PASSED
     (world.patches / "0003-more.patch~").write_text("")
     assert world.check("--no-compile") == ExitCode.FAILED
     assert "series:1: 0003-more.patch~ lies beside" in capsys.readouterr().out

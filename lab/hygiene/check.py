@@ -10,11 +10,11 @@ from pathlib import Path
 from lab.errors import ExitCode
 from lab.hygiene import checkpatch, kerneldoc, mail, warnings
 from lab.hygiene.result import FINDINGS, NOT_RUN, CheckResult, Finding
-from lab.hygiene.subject import Subject
+from lab.hygiene.subject import Subject, shown
 from lab.hygiene.table import aligned
 from lab.options import Session
 from lab.pipeline import Plan
-from lab.series import COVER_LETTER, ORDER_FILE
+from lab.series import COVER_LETTER, ORDER_FILE, PORTS
 
 MAINTAINERS = "maintainers"
 
@@ -88,10 +88,10 @@ def directory(subject: Subject) -> list[Finding]:
     the series could be read.
     """
     home = subject.series.directory
-    known = {ORDER_FILE, *(patch.file for patch in subject.series.patches)}
+    known = {ORDER_FILE, PORTS, *(patch.path.name for patch in subject.series.patches)}
     known |= {path.name for path in home.glob(COVER_LETTER)}
     strays = sorted(path.name for path in home.iterdir() if path.name not in known)
-    place = str(Path(subject.shown(1)).parent / ORDER_FILE)
+    place = shown(home / ORDER_FILE)
     found = [Finding(place, 1, f"{name} lies beside the patches and is none") for name in strays]
     return found + checkpatch.strangers(subject)
 

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import PROJECT_ROOT, proc
+from lab import proc
 from lab.errors import LabError
 from lab.hygiene.result import CheckResult, Finding
-from lab.hygiene.subject import Subject, environment
+from lab.hygiene.subject import Subject, environment, shown
 
 EXCEPTIONS = Path(__file__).with_name("checkpatch.toml")
 
@@ -59,12 +59,12 @@ class Accepted:
 
     def stale(self, why: str) -> Finding:
         """The exception itself as something to mend."""
-        name = EXCEPTIONS.relative_to(PROJECT_ROOT)
+        name = shown(EXCEPTIONS)
         lines = EXCEPTIONS.read_text(encoding="utf-8").splitlines()
         pattern = self.pattern.pattern
         place = next((n for n, line in enumerate(lines, 1) if pattern in line), 1)
         text = f"the exception for {self.type} and {pattern} in {self.patch!r} {why}"
-        return Finding(str(name), place, text)
+        return Finding(name, place, text)
 
 
 def load_exceptions(path: Path = EXCEPTIONS) -> tuple[Accepted, ...]:

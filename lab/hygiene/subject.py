@@ -49,9 +49,8 @@ class Subject:
         return self.series.patches[number - 1]
 
     def shown(self, number: int) -> str:
-        """A patch's file as a message names it: from the project's root, if it lies there."""
-        full = self.patch(number).path.resolve()
-        return str(full.relative_to(PROJECT_ROOT) if full.is_relative_to(PROJECT_ROOT) else full)
+        """A patch's file as a message names it."""
+        return shown(self.patch(number).path)
 
     def touched(self, number: int) -> tuple[str, ...]:
         """The files that a patch changes or adds, in git's order."""
@@ -92,6 +91,12 @@ class Subject:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(self.git.run("show", f"{commit}:{name}").stdout, encoding="utf-8")
         return into
+
+
+def shown(path: Path) -> str:
+    """A file as a message names it: from the project's root, if it lies there."""
+    full = path.resolve()
+    return str(full.relative_to(PROJECT_ROOT) if full.is_relative_to(PROJECT_ROOT) else full)
 
 
 SETTINGS = {
