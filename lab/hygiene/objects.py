@@ -7,7 +7,6 @@ sources that the series touches.
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,13 @@ ELSEWHERE = ("Documentation/", "samples/", "scripts/", "tools/", "usr/")
 
 JOBS = os.cpu_count() or 1
 
-NO_RULE = re.compile(r"make.*\*\*\* No rule to make target '(.*)'")
+PRINT = (
+    "lab-objects: ; @echo $(if $(CONFIG_CC_VERSION_TEXT),,$(error there is no configuration))"
+    "$(real-obj-y) $(real-obj-m) $(addsuffix /,$(subdir-ym))"
+)
+"""What kbuild makes of a directory (scripts/Makefile.build): objects, also those that are linked to
+others, and directories.
+"""
 
 CHECKER_LEFT_OUT = "is not available or not up to date"
 """What the tree's Makefile says when it goes on without sparse."""
@@ -76,37 +81,56 @@ def compile_objects(
     Raises LabError if make fails, and not because of an error in a source.
     """
     there = [name for name in objects if _source(configured, name).is_file()]
-    for name in there:
+    built = [name for name in there if _is_built(configured, name)]
+    for name in built:
         (configured.build_dir / name).unlink(missing_ok=True)
-    return run_make(configured, there, flags)
+    left_out = tuple(name for name in there if name not in built)
+    return Compiled(run_make(configured, built, flags), left_out)
 
 
-def run_make(configured: Configured, objects: Sequence[str], flags: Sequence[str]) -> Compiled:
-    """One make for the objects: those that are up to date are only checked, with ``C=2``."""
+def run_make(
+    configured: Configured, objects: Sequence[str], flags: Sequence[str]
+) -> tuple[Message, ...]:
+    """One make for the objects: those that are up to date are only checked, with ``C=2``.
+
+    Raises what compile_objects raises.
+    """
     if not objects:
-        return Compiled((), ())
+        return ()
     done = _make(configured, ["-k", *flags, *objects], check=False)
     messages = compiler_messages(done.stdout, str(configured.source.tree.path))
-    unknown = {match[1] for line in done.stdout.splitlines() if (match := NO_RULE.match(line))}
-    left_out = tuple(name for name in objects if name in unknown)
-    failed = [
-        name
-        for name in objects
-        if name not in unknown and not (configured.build_dir / name).is_file()
-    ]
-    unchecked = CHECKER_LEFT_OUT in done.stdout
-    blamed = any("error: " in message.text for message in messages)
-    if (
-        unchecked
-        or (failed and not blamed)
-        or (done.returncode != 0 and not failed and not left_out)
-    ):
+    if all((configured.build_dir / name).is_file() for name in objects):
+        explained = done.returncode == 0
+    else:
+        explained = any("error: " in message.text for message in messages)
+    if not explained or CHECKER_LEFT_OUT in done.stdout:
         raise _failure(done)
-    return Compiled(messages, left_out)
+    return messages
 
 
 def _source(configured: Configured, name: str) -> Path:
     return configured.source.tree.path / f"{name.removesuffix('.o')}.c"
+
+
+def _is_built(configured: Configured, name: str) -> bool:
+    """Whether a kernel so configured has an object. Not every directory is in every kernel, but
+    those at the top are.
+
+    Asked beforehand, since make compiles a single object also where it is in no kernel.
+    """
+    inside = [f"{parent}/" for parent in Path(name).parents if len(parent.parts) > 1]
+    return all(place in _members(configured, str(Path(place).parent)) for place in (name, *inside))
+
+
+def _members(configured: Configured, directory: str) -> list[str]:
+    """What a directory contributes to a kernel so configured."""
+    tree = configured.source.tree.path
+    command = ["make", "-s", "--no-print-directory", "-C", str(configured.build_dir)]
+    command += ["-f", f"{tree}/scripts/Makefile.build", f"--eval={PRINT}", f"obj={directory}"]
+    # What the top Makefile exports.
+    command += ["objtree=.", f"srctree={tree}", f"srcroot={tree}"]
+    command += [f"SRCARCH={configured.toolchain.arch.srcarch}", "lab-objects"]
+    return proc.run(command, env=configured.toolchain.environment).stdout.split()
 
 
 def _make(configured: Configured, args: Sequence[str], check: bool) -> proc.Completed:

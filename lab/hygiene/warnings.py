@@ -17,7 +17,7 @@ from typing import Any
 from lab.cache import atomic_write
 from lab.config import RECORDS
 from lab.hygiene.messages import Message, new_messages
-from lab.hygiene.objects import Compiled, compile_objects, prepare, run_make, select
+from lab.hygiene.objects import compile_objects, prepare, run_make, select
 from lab.hygiene.result import NOT_RUN, NOTHING, CheckResult
 from lab.hygiene.sparse import Sparse, find_sparse
 from lab.hygiene.subject import Subject
@@ -110,8 +110,8 @@ def _make(configured: Configured, objects: tuple[str, ...], checker: Sparse) -> 
     """Compiled first and then checked, so that it is known who said what."""
     prepare(configured, (W1,))
     compiled = compile_objects(configured, objects, (W1,))
-    checked = Compiled((), ())
+    checked: tuple[Message, ...] = ()
     if checker.flags:
         there = [name for name in objects if (configured.build_dir / name).is_file()]
         checked = run_make(configured, there, (W1, *checker.flags))
-    return Warnings(compiled.messages, checked.messages, compiled.left_out)
+    return Warnings(compiled.messages, checked, compiled.left_out)
