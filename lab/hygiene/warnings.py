@@ -62,7 +62,7 @@ def run(subject: Subject, number: int) -> dict[str, CheckResult]:
     touched = select(subject.touched(number), everything)
     notes = [f"not compiled, no part of a kernel: {name}" for name in touched.elsewhere]
     if not touched.objects:
-        return dict.fromkeys((W1, SPARSE), CheckResult(NOTHING, notes=tuple(notes)))
+        return {W1: CheckResult(NOTHING, notes=tuple(notes)), SPARSE: CheckResult(NOTHING)}
     checker = find_sparse(subject.scripts)
     # All at once, and once for all patches: what a patch's own objects had is among it.
     before = _warnings(subject, 0, select(everything, ()).objects, checker)
