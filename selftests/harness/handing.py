@@ -134,10 +134,14 @@ def _install(prog: Prog, meeting: Meeting) -> None:
     _tell(os.getpid(), meeting)
 
 
-def _retrieve(_: int, meeting: Meeting) -> int:
+def _retrievable() -> Fd:
+    # Before there is a loader, who would wait for ever, and keep his namespaces.
     if not Path("/proc/sys/kernel/ns_last_pid").exists():
         raise Lacks(RETRIEVAL, "GET_FILTER and its sister need CONFIG_CHECKPOINT_RESTORE")
+    return _nothing()
 
+
+def _retrieve(_: int, meeting: Meeting) -> int:
     def take(pid: int) -> int:
         ptrace(uapi.PTRACE_ATTACH, pid)
         os.waitpid(pid, 0)
@@ -221,7 +225,7 @@ ROUTES = (
     Route("bpffs_pin", _pin, _get),
     Route("by_id", _tell_id, _by_id),
     Route("pinned_prog_array", _pin_array, _look_up),
-    Route("ptrace", _install, _retrieve),
+    Route("ptrace", _install, _retrieve, prepare=_retrievable),
     Route("shared_descriptors", _tell_shared, _take_shared, start=_start_sharing_descriptors),
     Route("notifier_addfd", _add, _call, prepare=_supervised),
     Route("io_uring_file", _keep, _take_out, prepare=Ring),
