@@ -1,9 +1,9 @@
 """The series patch by patch: each one checked, built, booted and tested as the last of the series.
 
 A walk is a run of its own. Its journal has an event ``patch`` for each row that is done, with a key
-of everything that the row depends on: a row that passed under the same key, in this walk or an
-earlier one, is not done again, so that a walk that was killed goes on where it was, and after an
-edit begins at the patch that was edited.
+of what it is made from: a row that passed under the same key, in this walk or an earlier one, is
+not done again, so that a walk that was killed goes on where it was, and after an edit begins at the
+patch that was edited.
 
 All kernels come from one worktree and one build directory, which begins as a copy of the base's:
 a step compiles what its patch touches.
@@ -50,12 +50,23 @@ KIND = "walk"
 TABLE = "walk.txt"
 CHECKS = ("checkpatch", W1, SPARSE)
 COLUMNS = (*CHECKS, "build", "boot", "selftests")
-OK, BAD, NOT_RUN = "ok", "BAD", "-"
+OK, BAD, NOT_RUN, NOTHING = "ok", "BAD", "not run", "-"
+
+
+STATES = {
+    result.OK: OK,
+    result.FINDINGS: BAD,
+    result.NOT_RUN: NOT_RUN,
+    result.NOTHING: NOTHING,
+}
+"""How a check's result stands in the table."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A column's outcome: OK, BAD or NOT_RUN, and a few words beside it."""
+    """A column's outcome, one of the above, and a few words beside it. NOT_RUN: it could not be
+    made; NOTHING: it was not asked for, or has nothing to look at.
+    """
 
     state: str
     text: str = ""
@@ -66,8 +77,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Step:
-    """A row to be made: ``plan`` has the first ``plan.applied`` patches. ``key`` names everything
-    that the outcome depends on.
+    """A row to be made: ``plan`` has the first ``plan.applied`` patches. ``key`` names commit,
+    fragments, profile and suite.
     """
 
     plan: Plan
@@ -123,8 +134,7 @@ class WalkOptions:
 def run_walk(session: Session, plan: Plan, options: WalkOptions, command: list[str]) -> int:
     """Every step, whatever became of the one before; the worst exit code.
 
-    Raises LabError if the base cannot be built, or if a check cannot be made at all: then nothing
-    can be said of a patch.
+    Raises LabError if the base cannot be built: then nothing can be said of a patch.
     """
     subject = Subject.open(session, plan)
     steps = plan_steps(subject, options)
@@ -175,6 +185,7 @@ def plan_steps(subject: Subject, options: WalkOptions) -> list[Step]:
     plan, series = subject.plan, subject.series
     last = len(series.patches) if options.last is None else options.last
     titles = ["(the base)", *(patch.title for patch in series.first(last).patches)]
+    # Of a range without an end, the beginning too has to be there.
     series.first(options.first)
     steps = []
     for number in range(options.first, last + 1):
@@ -187,7 +198,9 @@ def plan_steps(subject: Subject, options: WalkOptions) -> list[Step]:
 def _key(plan: Plan, commit: str, options: WalkOptions) -> str:
     fragments = plan.profile.configuration.fragment_files(plan.arch, series=True)
     absent = absent_file(resolve(plan.base)[0])
-    suite = sorted(path for path in SELFTESTS.rglob("*.[pch]*") if path.suffix != ".pyc")
+    suite = sorted(
+        path for path in SELFTESTS.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    )
     parts = (
         commit,
         files_digest((*fragments, EXCEPTIONS, *((absent,) if absent else ()))),
@@ -199,14 +212,16 @@ def _key(plan: Plan, commit: str, options: WalkOptions) -> str:
 
 
 def passed_before(session: Session) -> dict[str, Row]:
-    """Rows of earlier walks that passed, by key."""
+    """Rows of earlier walks that passed, by key; not those that lack a check."""
     found = {}
     for directory in rundir.known(session.cache):
         if not directory.name.endswith(f"-{KIND}"):
             continue
         for event in journal.events(directory):
             row = Row.from_event(event) if event.get("event") == "patch" else None
-            if row is not None and row.code == ExitCode.PASSED:
+            if row is None or row.code != ExitCode.PASSED:
+                continue
+            if not any(cell.state == NOT_RUN for cell in row.cells.values()):
                 found[row.key] = row
     return found
 
@@ -216,19 +231,24 @@ def walk_step(subject: Subject, step: Step, base: Kernel, options: WalkOptions) 
     but for what does not build.
     """
     session, started = subject.session, monotonic()
-    done = {column: Cell(NOT_RUN) for column in COLUMNS}
+    done = {column: Cell(NOTHING) for column in COLUMNS}
     quiet = Session(session.cache, Ui(quiet=True, stream=session.ui.stream, results=io.StringIO()))
     codes, wrong, begun = [ExitCode.PASSED], [], list[Path]()
     if step.number:
-        found = _check(subject, step.number, done)
-        codes += [ExitCode.FAILED] * bool(found)
-        wrong += found
+        try:
+            found = _check(subject, step.number, done)
+            codes += [ExitCode.FAILED] * bool(found)
+            wrong += found
+        except LabError as error:
+            done |= {column: Cell(BAD) for column in CHECKS}
+            codes.append(error.exit_code)
+            wrong.append(error.message)
     try:
         kernel = _build(session, step, base)
         done["build"] = _built(kernel)
     except LabError as error:
         done["build"] = Cell(BAD)
-        codes.append(ExitCode.INFRA)
+        codes.append(error.exit_code)
         wrong.append(error.message)
     else:
         if not options.build_only:
@@ -253,7 +273,7 @@ def _check(subject: Subject, number: int, done: dict[str, Cell]) -> list[str]:
     """
     results = check_patch(subject, number)
     for column in CHECKS:
-        state = {result.OK: OK, result.FINDINGS: BAD}.get(results[column].state, NOT_RUN)
+        state = STATES[results[column].state]
         done[column] = Cell(state, str(len(results[column].findings) or ""))
     return [f"{column}: {found}" for column in CHECKS for found in results[column].findings]
 
@@ -312,7 +332,7 @@ def judge(rows: Sequence[Row]) -> Verdict:
 
 def cells(row: Row) -> tuple[str, ...]:
     """A row of the table."""
-    columns = [str(row.cells.get(column, Cell(NOT_RUN))) for column in COLUMNS]
+    columns = [str(row.cells.get(column, Cell(NOTHING))) for column in COLUMNS]
     note = "kept" if row.kept else ""
     return (f"{row.number} {row.title}", *columns, f"{row.seconds:.0f}", note)
 
@@ -331,5 +351,5 @@ def _width(steps: Sequence[Step]) -> int:
 
 
 def _line(texts: Sequence[str], width: int) -> str:
-    widths = (width, 10, 6, 6, 18, 8, 24, 7, 4)
+    widths = (width, 10, 7, 7, 18, 8, 24, 7, 4)
     return "  ".join(text.ljust(w) for text, w in zip(texts, widths, strict=True)).rstrip()

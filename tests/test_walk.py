@@ -43,13 +43,14 @@ class World:
         self.ends: dict[int, int | BaseException] = {}
         self.done: list[str] = []
         self.checks: dict[int, CheckResult] = {}
-        monkeypatch.setattr(walk, "check_patch", self._check)
+        monkeypatch.setattr(walk, "check_patch", lambda _, number: self.check(number))
         monkeypatch.setattr(walk, "_build", self._build)
         monkeypatch.setattr(walk, "bring_kernel", lambda *_: None)
         monkeypatch.setattr(walk, "_built", lambda _: Cell(walk.OK, "1 s"))
         monkeypatch.setattr(walk, "run_tests", self._test)
 
-    def _check(self, _: Subject, number: int) -> dict[str, CheckResult]:
+    def check(self, number: int) -> dict[str, CheckResult]:
+        """All is well, but for what ``checks`` says."""
         self.done.append(f"check {number}")
         return dict.fromkeys(walk.CHECKS, CheckResult.of(())) | {
             "checkpatch": self.checks.get(number, CheckResult.of(()))
@@ -112,7 +113,24 @@ def test_a_check_that_was_not_made_is_no_finding(
 ) -> None:
     world.checks = {1: CheckResult("not run", notes=("there is no perl",))}
     assert world.walk() == 0
-    assert re.search(r"third line +- +ok +ok +ok", capsys.readouterr().out)
+    assert re.search(r"third line +not run +ok +ok +ok", capsys.readouterr().out)
+    world.checks = {}
+    assert world.walk() == 0
+    assert world.done == ["check 1", "build 1", "test 1"], "it is made up for"
+
+
+def test_a_check_that_breaks_is_that_patchs_row(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Subject, number: int) -> dict[str, CheckResult]:
+        if number == 1:
+            raise LabError("checkpatch.pl did not run as it should")
+        return world.check(number)
+
+    monkeypatch.setattr(walk, "check_patch", broken)
+    assert world.walk() == ExitCode.INFRA
+    assert "the first bad patch is 1" in capsys.readouterr().out
+    assert world.done[-3:] == SECOND
 
 
 def test_base_and_patches_are_walked_in_their_order(
