@@ -141,8 +141,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     unknown = [item.nodeid for item in items if set(patches_of(item)) - set(features.PROBES)]
     if unnamed or unknown:
         raise pytest.UsageError(f"tests without @pytest.mark.patch(1..12): {unnamed + unknown}")
-    config.hook.pytest_deselected(items=[i for i in items if max(patches_of(i)) > APPLIED])
-    items[:] = sorted((i for i in items if max(patches_of(i)) <= APPLIED), key=_order)
+    early = [item for item in items if max(patches_of(item)) <= APPLIED]
+    config.hook.pytest_deselected(items=[item for item in items if item not in early])
+    items[:] = sorted(early, key=_order)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

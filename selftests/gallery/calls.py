@@ -1,4 +1,7 @@
-"""System calls by name, as libseccomp knows them for the machine's own architecture."""
+"""System calls by name, as libseccomp knows them for the machine's own architecture.
+
+It is there wherever QEMU is, which confines itself with it.
+"""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Loaded:
         return seccomp.install(self.prog, flags)
 
     def counters(self) -> tuple[int, ...]:
-        """The filter's ``counters``, all that it has in .bss."""
+        """The filter's 64-bit variables: all that it has in .bss."""
         data = self._object.map(".bss").lookup()
         return struct.unpack(f"={len(data) // 8}Q", data)
 

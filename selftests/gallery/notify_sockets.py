@@ -5,7 +5,8 @@ sockets that needs no question: some are allowed, others refused, and the superv
 internet sockets alone.
 
 What an attacker can still do: what the supervisor allows. The family is an argument in a register
-and cannot change after the filter saw it. Sockets that he inherits or receives need no call.
+and cannot change after the filter saw it. Sockets that he inherits or receives need no call, and
+io_uring makes them without one: it has to be refused as well.
 """
 
 from __future__ import annotations
