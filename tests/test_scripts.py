@@ -65,7 +65,7 @@ def host(tmp_path: Path) -> Host:
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_tox_is_brought_once_and_run(host: Host, script: str) -> None:
     host.python(12)
-    for name in ("git", "xz", "gpg", "gpgv"):
+    for name in ("git", "xz", "gpg", "gpgv", "rsync"):
         host.put(name, "true")
     for _ in range(2):
         done = host.run(script, "-k", "a b")
