@@ -178,9 +178,12 @@ class KernelOrgTarball:
 
 @dataclass(frozen=True)
 class ArchiveBase:
-    """A base that comes as an archive; the first source that works is used."""
+    """A base that comes as an archive; the first source that works is used. ``lacks``: what the
+    suite may miss on it (selftests/harness/features.py raises it by these names).
+    """
 
     sources: tuple[Source, ...]
+    lacks: tuple[str, ...] = ()
 
     def pin(self) -> str:
         """Changes whenever a pinned version or digest changes."""
@@ -399,6 +402,14 @@ BASES: dict[str, BaseSpec] = {
             ),
             KernelOrgTarball(version="6.12.117"),
         ),
+        lacks=(
+            "helpers-for-all-types",
+            "newer-kernel-functions",
+            "instruction-arrays",
+            "maps-bound-by-fd-array",
+            "untrusted-arguments",
+            "uprobe-system-call",
+        ),
     ),
     "bpf-next": GitBase(
         url=lambda: os.environ.get(
@@ -486,6 +497,12 @@ def resolve(spec_name: str) -> tuple[str, BaseSpec]:
             raise UsageError(f"Base {name} is no git repository: {spec_name!r} names a commit.")
         spec = replace(spec, commit=commit)
     return name, spec
+
+
+def base_lacks(spec_name: str) -> tuple[str, ...]:
+    """What the suite may miss on a base; nothing on a tree of the caller's. Raises UsageError."""
+    _, spec = resolve(spec_name)
+    return spec.lacks if isinstance(spec, ArchiveBase) else ()
 
 
 def ensure_base(request: BaseRequest, ui: Ui) -> BaseResult:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import PROJECT_ROOT, journal, manifest, proc, report, rundir, snapshot, splats
+from lab.base import base_lacks
 from lab.boot import CONSOLE_LOG, INTERRUPTED, Listeners, run_guest
 from lab.errors import ExitCode, LabError, UsageError
 from lab.guest_script import EVENTS, GUEST_SHARE, GuestCommand
@@ -239,7 +240,7 @@ class _Testing:
         return {
             "SECCOMP_LAB_APPLIED": str(self._plan.applied or ""),
             "SECCOMP_LAB_KERNEL": {CONTROL: "base"}.get(self._plan.kind, self._plan.kind),
-            "SECCOMP_LAB_LACKS": ",".join(profile.lacks),
+            "SECCOMP_LAB_LACKS": ",".join((*profile.lacks, *base_lacks(self._plan.base))),
             "SECCOMP_LAB_SLOWNESS": str(profile.configuration.slowness),
             **dict(profile.environment),
         }

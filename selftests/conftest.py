@@ -12,7 +12,7 @@ On the series a missing feature fails a test. On the base it is what the test is
 such a test counts as *absent*, shown as skipped by pytest, and one that passes is a fault. Where
 the series is ``off`` nobody looks for features: what runs there proves that nothing has changed.
 
-A test is skipped only if the guest lacks what its profile says that it lacks.
+A test is skipped only if the guest lacks what its profile or its base says that it lacks.
 """
 
 from __future__ import annotations
@@ -32,13 +32,12 @@ from typing import Any, NoReturn
 import pytest
 
 from selftests.harness import child, features, mounts, objects, uapi
-from selftests.harness.features import Absent, Lacks
+from selftests.harness.features import LACKS, Absent, Lacks
 from selftests.harness.privileges import PTRACE_SCOPE, UNPRIVILEGED_BPF, sysctl
 from selftests.harness.sys import prctl
 
 SERIES, BASE, OFF = "series", "base", "off"
 KERNEL = os.environ.get("SECCOMP_LAB_KERNEL", SERIES)
-LACKS = frozenset(filter(None, os.environ.get("SECCOMP_LAB_LACKS", "").split(",")))
 LIMIT = round(float(os.environ.get("SECCOMP_LAB_LIMIT", 90 * child.SLOWNESS)))
 """Seconds for one test, under emulation on a busy machine."""
 

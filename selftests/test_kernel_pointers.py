@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from selftests.harness import btf, child, kernel_btf, privileges, seccomp, token, uapi
+from selftests.harness import btf, child, kernel_btf, newer, privileges, seccomp, token, uapi
 from selftests.harness.asm import (
     R0,
     R1,
@@ -99,6 +99,7 @@ def _untrusted_argument() -> Filter:
     """A function that reads wherever a number of its caller's points: here, the first argument of
     the system call. It has no map, and calls no helper.
     """
+    newer.need_untrusted_arguments()
     program = [
         *on_syscall(
             NR.getppid,

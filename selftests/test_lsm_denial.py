@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from selftests.harness import btf, child, kernel_btf, lsm, privileges, seccomp, uapi
+from selftests.harness import btf, child, kernel_btf, lsm, newer, privileges, seccomp, uapi
 from selftests.harness.asm import (
     R0,
     R1,
@@ -240,11 +240,13 @@ def _map_by_index() -> Load:
 
 
 def _map_by_index_in_counted_array() -> Load:
+    newer.need_bound_maps()
     by_index = _map_by_index()
     return Load(by_index.program, by_index.fd_array, 1, by_index.keep)
 
 
 def _map_bound_and_not_mentioned() -> Load:
+    newer.need_bound_maps()
     counters = map_create()
     return Load(PURE, fd_array=(counters.fd,), fd_array_cnt=1, keep=(counters,))
 
@@ -291,7 +293,7 @@ def _arena() -> Load:
 def _insn_array() -> Load:
     privileges.need_jit()
     # struct bpf_insn_array_value: offset of an instruction, and three fields for the kernel
-    targets = map_create(uapi.BPF_MAP_TYPE_INSN_ARRAY, 4, 16, 1)
+    targets = newer.instruction_array()
     targets.update(struct.pack("=IIII", 0, 0, 0, 0))
     targets.freeze()
     return Load([map_value(R1, targets.fd), *ALLOW], keep=(targets,))
@@ -331,6 +333,7 @@ def _inner_map() -> Load:
 
 
 def _outer_map_not_mentioned() -> Load:
+    newer.need_bound_maps()
     bound = _array_of_maps()
     return Load(PURE, fd_array=(bound.keep[0].fd,), fd_array_cnt=1, keep=bound.keep)
 
@@ -593,6 +596,7 @@ def test_a_bpf_lsm_program_denies_installing(denier: Denier) -> None:
 
 def _reading_by_number() -> tuple[list[Source], btf.FuncInfo]:
     """A filter that reads kernel memory without a map, a helper or a variable."""
+    newer.need_untrusted_arguments()
     program = [
         *on_syscall(NR.getppid, mov(R1, 0), call_label("peek"), *ret(SECCOMP_RET_ERRNO | 9)),
         Label("peek"),

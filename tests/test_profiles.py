@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lab.arches import ARCHES
+from lab.base import BASES, MAIN_BASE, base_lacks
 from lab.errors import UsageError
 from lab.fragments import read_fragments
 from lab.profiles import ALL, CONFIGURATIONS, PROFILES, find_profiles
@@ -26,15 +27,25 @@ def test_names_are_unique() -> None:
     assert len({row.name for row in CONFIGURATIONS}) == len(CONFIGURATIONS)
 
 
-def test_what_profiles_lack_is_what_the_suite_can_miss() -> None:
-    known = {
+def test_what_profiles_and_bases_lack_is_what_the_suite_can_miss() -> None:
+    by_profiles = {
         features.YAMA,
         features.BPF_LSM,
         features.JIT,
         features.SWITCH,
         features.RETRIEVAL,
     }
-    assert {what for row in PROFILES for what in row.lacks} == known
+    by_bases = {
+        features.BASE_HELPERS,
+        features.KFUNCS,
+        features.INSN_ARRAYS,
+        features.BOUND_MAPS,
+        features.UNTRUSTED,
+        features.UPROBE,
+    }
+    assert {what for row in PROFILES for what in row.lacks} == by_profiles
+    assert {what for name in BASES for what in base_lacks(name)} == by_bases
+    assert base_lacks(MAIN_BASE) == ()
 
 
 def test_all_is_what_does_not_stand_apart() -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from selftests.harness import child, privileges, seccomp, uapi
+from selftests.harness import child, newer, privileges, seccomp, uapi
 from selftests.harness.asm import (
     R0,
     R1,
@@ -223,14 +223,13 @@ def test_nobody_reads_beyond_a_smaller_map_in_the_place_of_a_larger(outer_type: 
 @outer_types
 def test_prog_arrays_and_outer_maps_are_not_in_maps(outer_type: int) -> None:
     """Attack: have a filter tail call into a prog array out of a map, or look three maps deep: the
-    verifier knows neither of them. Such a map cannot be created; instruction arrays neither.
+    verifier knows neither of them. Such a map cannot be created.
     """
 
     def case() -> dict[str, int]:
         array = map_create(value_size=4)
         templates = {
             "program array": map_create(uapi.BPF_MAP_TYPE_PROG_ARRAY, value_size=4),
-            "instructions": map_create(uapi.BPF_MAP_TYPE_INSN_ARRAY, 4, 16, 1),
             "array of maps": outer_of(OUTER["array"], array),
             "hash of maps": outer_of(OUTER["hash"], array),
             "array": array,
@@ -244,12 +243,17 @@ def test_prog_arrays_and_outer_maps_are_not_in_maps(outer_type: int) -> None:
 
     assert child.run(case) == {
         "program array": ENOTSUPP,
-        "instructions": ENOTSUPP,
         "array of maps": errno.EINVAL,
         "hash of maps": errno.EINVAL,
         "array": 0,
         "nothing": errno.EBADF,
     }
+
+
+@outer_types
+def test_instruction_arrays_are_not_in_maps(outer_type: int) -> None:
+    """Attack: jump to where an array out of a map says. Such a map cannot be created either."""
+    assert error_of(lambda: outer_of(outer_type, newer.instruction_array())) == ENOTSUPP
 
 
 @outer_types

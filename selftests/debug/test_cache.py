@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from selftests.harness import child, seccomp
+from selftests.harness import child, newer, seccomp
 from selftests.harness.asm import classic_on_syscall, classic_ret, on_syscall, ret
 from selftests.harness.bpf import prog_load
 from selftests.harness.sys import no_new_privs
@@ -86,4 +86,5 @@ def test_with_an_ebpf_filter_nothing_is_cached_but_uprobes(
     stack: tuple[Callable[[], None], ...],
 ) -> None:
     """Whatever is below or on top of it: only the two calls that uprobes make are exempt."""
+    newer.need_uprobe_call()
     assert cached(*stack) == set(NR.always_allowed)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,7 +34,8 @@ class Absent(Exception):
 
 class Lacks(Exception):
     """This guest, not the series, lacks something that the test needs: ``what``, by the name that
-    the profile has for it (lab/profiles.py). Whether it may lack it is the profile's to say.
+    the lab has for it. Whether it may lack it is for the profile (lab/profiles.py) and the base
+    (lab/base.py) to say.
     """
 
     def __init__(self, what: str, seen: str) -> None:
@@ -43,6 +45,14 @@ class Lacks(Exception):
 
 YAMA, BPF_LSM, JIT = "yama", "bpf-lsm", "jit"
 SWITCH, RETRIEVAL = "unprivileged-switch", "checkpoint-restore"
+"""What a profile takes away."""
+BASE_HELPERS, KFUNCS = "helpers-for-all-types", "newer-kernel-functions"
+INSN_ARRAYS, BOUND_MAPS = "instruction-arrays", "maps-bound-by-fd-array"
+UNTRUSTED, UPROBE = "untrusted-arguments", "uprobe-system-call"
+"""What came to the kernel between 6.12 and 7.3."""
+
+LACKS = frozenset(filter(None, os.environ.get("SECCOMP_LAB_LACKS", "").split(",")))
+"""What this guest may lack."""
 
 
 def _program_type() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from selftests.harness import features
 from selftests.harness.uapi import CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN, CAP_SYS_PTRACE
 
 
@@ -29,12 +30,20 @@ ANY, BPF, PERFMON, MEMORY, NEVER = Grant
 
 @dataclass(frozen=True)
 class Helper:
-    """One helper. ``optional``: a kernel may be configured without it."""
+    """One helper. ``optional``: a kernel may be configured without it. ``later``: what an older
+    base, one that lacks features.BASE_HELPERS, does not offer to all program types.
+    """
 
     id: int
     name: str
     grant: Grant
     optional: bool = False
+    later: bool = False
+
+    @property
+    def may_miss(self) -> bool:
+        """May this guest's kernel have nobody offered it?"""
+        return self.optional or (self.later and features.BASE_HELPERS in features.LACKS)
 
 
 def grants_of(capabilities: frozenset[int]) -> frozenset[Grant]:
@@ -74,13 +83,13 @@ HELPERS: tuple[Helper, ...] = (
     Helper(13, "clone_redirect", NEVER),
     Helper(14, "get_current_pid_tgid", ANY),
     Helper(15, "get_current_uid_gid", ANY),
-    Helper(16, "get_current_comm", PERFMON),
+    Helper(16, "get_current_comm", PERFMON, later=True),
     Helper(17, "get_cgroup_classid", BPF, optional=True),
     Helper(18, "skb_vlan_push", NEVER),
     Helper(19, "skb_vlan_pop", NEVER),
     Helper(20, "skb_get_tunnel_key", NEVER),
     Helper(21, "skb_set_tunnel_key", NEVER),
-    Helper(22, "perf_event_read", PERFMON),
+    Helper(22, "perf_event_read", PERFMON, later=True),
     Helper(23, "redirect", NEVER),
     Helper(24, "get_route_realm", NEVER),
     Helper(25, "perf_event_output", NEVER),
@@ -95,7 +104,7 @@ HELPERS: tuple[Helper, ...] = (
     Helper(34, "get_hash_recalc", NEVER),
     Helper(35, "get_current_task", PERFMON),
     Helper(36, "probe_write_user", NEVER),
-    Helper(37, "current_task_under_cgroup", BPF),
+    Helper(37, "current_task_under_cgroup", BPF, later=True),
     Helper(38, "skb_change_tail", NEVER),
     Helper(39, "skb_pull_data", NEVER),
     Helper(40, "csum_update", NEVER),
@@ -113,7 +122,7 @@ HELPERS: tuple[Helper, ...] = (
     Helper(52, "sk_redirect_map", NEVER),
     Helper(53, "sock_map_update", NEVER),
     Helper(54, "xdp_adjust_meta", NEVER),
-    Helper(55, "perf_event_read_value", PERFMON),
+    Helper(55, "perf_event_read_value", PERFMON, later=True),
     Helper(56, "perf_prog_read_value", NEVER),
     Helper(57, "getsockopt", NEVER),
     Helper(58, "override_return", NEVER),
@@ -167,7 +176,7 @@ HELPERS: tuple[Helper, ...] = (
     Helper(106, "strtoul", ANY),
     Helper(107, "sk_storage_get", NEVER),
     Helper(108, "sk_storage_delete", NEVER),
-    Helper(109, "send_signal", PERFMON),
+    Helper(109, "send_signal", PERFMON, later=True),
     Helper(110, "tcp_gen_syncookie", NEVER),
     Helper(111, "skb_output", NEVER),
     Helper(112, "probe_read_user", ANY),
@@ -175,7 +184,7 @@ HELPERS: tuple[Helper, ...] = (
     Helper(114, "probe_read_user_str", ANY),
     Helper(115, "probe_read_kernel_str", MEMORY),
     Helper(116, "tcp_send_ack", NEVER),
-    Helper(117, "send_signal_thread", PERFMON),
+    Helper(117, "send_signal_thread", PERFMON, later=True),
     Helper(118, "jiffies64", BPF),
     Helper(119, "read_branch_records", NEVER),
     Helper(120, "get_ns_current_pid_tgid", ANY),
@@ -199,7 +208,7 @@ HELPERS: tuple[Helper, ...] = (
     Helper(138, "skc_to_tcp_timewait_sock", NEVER),
     Helper(139, "skc_to_tcp_request_sock", NEVER),
     Helper(140, "skc_to_udp6_sock", NEVER),
-    Helper(141, "get_task_stack", MEMORY),
+    Helper(141, "get_task_stack", MEMORY, later=True),
     Helper(142, "load_hdr_opt", NEVER),
     Helper(143, "store_hdr_opt", NEVER),
     Helper(144, "reserve_hdr_opt", NEVER),
@@ -234,11 +243,11 @@ HELPERS: tuple[Helper, ...] = (
     Helper(173, "get_func_ip", NEVER),
     Helper(174, "get_attach_cookie", NEVER),
     Helper(175, "task_pt_regs", PERFMON),
-    Helper(176, "get_branch_snapshot", MEMORY),
+    Helper(176, "get_branch_snapshot", MEMORY, later=True),
     Helper(177, "trace_vprintk", MEMORY),
     Helper(178, "skc_to_unix_sock", NEVER),
     Helper(179, "kallsyms_lookup_name", NEVER),
-    Helper(180, "find_vma", MEMORY),
+    Helper(180, "find_vma", MEMORY, later=True),
     Helper(181, "loop", BPF),
     Helper(182, "strncmp", ANY),
     Helper(183, "get_func_arg", NEVER),
