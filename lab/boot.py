@@ -99,14 +99,21 @@ def _ignore(data: Any) -> None:
     pass
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass
 class Listeners:
-    """Called as the guest speaks: whole event lines, pieces of stdout and stderr, signing on."""
+    """Called as the guest speaks: whole event lines, pieces of stdout and stderr, signing on;
+    ``waiting`` all the time: what it raises ends the guest.
+    """
 
     event: Callable[[str], None] = _ignore
     stdout: Callable[[bytes], None] = _ignore
     stderr: Callable[[bytes], None] = _ignore
     signed_on: Callable[[float], None] = _ignore
+    waiting: Callable[[], None] = _nothing
 
 
 @dataclass
@@ -291,6 +298,7 @@ class _Attendant:
         off_by: float | None = None
         while True:
             gone = _pump(child)
+            self._listeners.waiting()
             self._listen()
             if gone:
                 self._listen()

@@ -19,7 +19,7 @@ from lab.journal import Journal
 from lab.options import Session
 from lab.pipeline import Plan, early_manifest
 from lab.profiles import CONFIGURATIONS
-from lab.testrun import TestOptions, run_tests
+from lab.testrun import Hooks, TestOptions, run_tests
 from lab.verdict import Verdict
 
 KIND = "matrix"
@@ -104,7 +104,7 @@ def _by_kernel(plans: Sequence[Plan]) -> list[Plan]:
 def _run_one(session: Session, plan: Plan, options: TestOptions) -> Row:
     begun: list[Path] = []
     try:
-        code = run_tests(session, plan, options, begun.append)
+        code = run_tests(session, plan, options, Hooks(begun=begun.append))
     except LabError as error:
         session.ui.warn(f"profile {plan.profile.name}: {error.message}")
         code = error.exit_code

@@ -14,7 +14,7 @@ from lab import report
 from lab.errors import ExitCode, LabError
 from lab.options import Session
 from lab.pipeline import Plan
-from lab.testrun import TestOptions, run_tests
+from lab.testrun import Hooks, TestOptions, run_tests
 
 MODULE = "selftests/triggers/test_triggers.py"
 
@@ -68,7 +68,7 @@ def _pull(session: Session, plan: Plan, trigger: Trigger) -> Noticed:
     begun: list[Path] = []
     options = TestOptions(f"test_{trigger.name}", (), {})
     try:
-        code = run_tests(session, plan, options, begun.append)
+        code = run_tests(session, plan, options, Hooks(begun=begun.append))
     except LabError as error:
         if not begun:
             raise

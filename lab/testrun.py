@@ -26,6 +26,7 @@ from lab.pipeline import (
     CONTROL,
     Kernel,
     Plan,
+    Stage,
     bring_kernel,
     choose_accelerator,
     early_manifest,
@@ -100,26 +101,33 @@ class Stopped(Exception):
         self.verdict = verdict
 
 
+@dataclass(frozen=True)
+class Hooks:
+    """For who runs the suite among other things. ``begun`` is told the run directory. ``bring``
+    gives the kernel, and tells of the stages to it. ``waiting`` is called while the guest runs:
+    what it raises ends it.
+    """
+
+    begun: Callable[[Path], None] = lambda _: None
+    bring: Callable[[Stage], Kernel] | None = None
+    waiting: Callable[[], None] = lambda: None
+
+
 def run_tests(
-    session: Session,
-    plan: Plan,
-    options: TestOptions,
-    begun: Callable[[Path], None] | None = None,
+    session: Session, plan: Plan, options: TestOptions, hooks: Hooks | None = None
 ) -> int:
     """Bring everything up to date, run the suite, report; the exit code.
-
-    ``begun`` is told the run directory.
 
     Raises LabError if there is no verdict because a stage failed; the run directory says so too.
     """
     allowlist = splats.load_allowlist()
+    hooks = hooks or Hooks()
     run = rundir.create(session.cache, plan.kind)
-    if begun:
-        begun(run.path)
+    hooks.begun(run.path)
     with session.cache.lock_entry(run.path, "testing", session.ui.say):
         record = Journal(run.path)
         try:
-            return _Testing(session, plan, options, run.path, record, allowlist).run()
+            return _Testing(session, plan, options, hooks, run.path, record, allowlist).run()
         finally:
             record.close()
 
@@ -132,6 +140,7 @@ class _Testing:
         session: Session,
         plan: Plan,
         options: TestOptions,
+        hooks: Hooks,
         directory: Path,
         record: Journal,
         allowlist: list[splats.Allowed],
@@ -140,6 +149,7 @@ class _Testing:
         self._ui = session.ui
         self._plan = plan
         self._options = options
+        self._hooks = hooks
         self._directory = directory
         self._journal = record
         self._allowlist = allowlist
@@ -151,7 +161,7 @@ class _Testing:
         """The exit code. Every way out leaves a verdict in the journal."""
         try:
             self._begin()
-            kernel = bring_kernel(self._session, self._plan, self._stage)
+            kernel = self._bring()
             self._seed()
             self._boot(kernel)
             verdict = self._decide()
@@ -178,6 +188,11 @@ class _Testing:
         for line in report.summary(report.Run.load(self._directory), messages=self._ui.quiet):
             self._ui.out(line)
         return int(verdict.code)
+
+    def _bring(self) -> Kernel:
+        if self._hooks.bring:
+            return self._hooks.bring(self._stage)
+        return bring_kernel(self._session, self._plan, self._stage)
 
     # --- the journal ----------------------------------------------------------------------
 
@@ -293,6 +308,7 @@ class _Testing:
                 listeners = Listeners(
                     event=lambda line: self._event(line, progress),
                     signed_on=lambda seconds: self._ui.say(f"guest is up after {seconds:.1f} s"),
+                    waiting=self._hooks.waiting,
                 )
                 end = run_guest(request, command, listeners)
         finally:

@@ -6,16 +6,20 @@ not done again, so that a walk that was killed goes on where it was, and after a
 patch that was edited.
 
 All kernels come from one worktree and one build directory, which begins as a copy of the base's:
-a step compiles what its patch touches.
+a step compiles what its patch touches. Its guest runs while the next step is built.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from threading import Event
 from time import monotonic
 from typing import Any
 
@@ -33,6 +37,7 @@ from lab.options import Session
 from lab.pipeline import (
     Kernel,
     Plan,
+    Stage,
     bring_config,
     bring_kernel,
     bring_source,
@@ -42,7 +47,7 @@ from lab.pipeline import (
 from lab.profiles import absent_file
 from lab.seed import graft
 from lab.source_state import files_digest
-from lab.testrun import SELFTESTS, TestOptions, run_tests
+from lab.testrun import SELFTESTS, Hooks, TestOptions, run_tests
 from lab.ui import Ui
 from lab.verdict import Verdict
 
@@ -136,12 +141,20 @@ def run_walk(session: Session, plan: Plan, options: WalkOptions, command: list[s
 
     Raises LabError if the base cannot be built: then nothing can be said of a patch.
     """
+    started = monotonic()
     subject = Subject.open(session, plan)
     steps = plan_steps(subject, options)
     directory = rundir.create(session.cache, KIND).path
     known = {} if options.again else passed_before(session)
     record = Journal(directory)
     rows: list[Row] = []
+
+    def tell(row: Row) -> None:
+        record.write("patch", **asdict(row))
+        rows.append(row)
+        session.ui.out(_line(cells(row), _width(steps)))
+        atomic_write(directory / TABLE, "\n".join(table(rows)) + "\n")
+
     try:
         manifest.write(
             directory,
@@ -150,18 +163,19 @@ def run_walk(session: Session, plan: Plan, options: WalkOptions, command: list[s
         )
         record.write("run", id=directory.name, kind=KIND, command=command)
         session.ui.out(_line(("patch", *COLUMNS, "seconds", ""), _width(steps)))
-        base: Kernel | None = None
-        for step in steps:
-            row = known.get(step.key)
-            if row is not None:
-                row = replace(row, kept=True, number=step.number, title=step.title)
-            else:
+        with guest_room(session, directory, tell) as guests:
+            base: Kernel | None = None
+            for step in steps:
+                row = known.get(step.key)
+                if row is not None:
+                    guests.wait()
+                    tell(replace(row, kept=True, number=step.number, title=step.title))
+                    continue
                 base = base or bring_kernel(session, replace(plan, control=True, applied=0))
-                row = walk_step(subject, step, base, options)
-            record.write("patch", **asdict(row))
-            rows.append(row)
-            session.ui.out(_line(cells(row), _width(steps)))
-            atomic_write(directory / TABLE, "\n".join(table(rows)) + "\n")
+                half, kernel = build_step(subject, step, base)
+                guests.wait()
+                guests.take(half, None if options.build_only else kernel)
+            guests.wait()
         verdict = judge(rows)
     except BaseException as error:
         name = "interrupted" if isinstance(error, KeyboardInterrupt) else repr(error)
@@ -176,6 +190,7 @@ def run_walk(session: Session, plan: Plan, options: WalkOptions, command: list[s
         record.close()
     for line in (*verdict.reasons, f"{directory.name}: {verdict.headline}"):
         session.ui.out(line)
+    session.ui.out(f"  whole walk: {monotonic() - started:.0f} s")
     session.ui.out(f"  directory: {directory}")
     return int(verdict.code)
 
@@ -226,44 +241,140 @@ def passed_before(session: Session) -> dict[str, Row]:
     return found
 
 
-def walk_step(subject: Subject, step: Step, base: Kernel, options: WalkOptions) -> Row:
-    """Check, build, boot and test one step. What is found by one of these keeps none from the next,
-    but for what does not build.
+@dataclass
+class Half:
+    """A step on its way: what is known of it so far."""
+
+    step: Step
+    cells: dict[str, Cell] = field(default_factory=lambda: dict.fromkeys(COLUMNS, Cell(NOTHING)))
+    codes: list[ExitCode] = field(default_factory=lambda: [ExitCode.PASSED])
+    wrong: list[str] = field(default_factory=list)
+    run: Path | None = None
+    seconds: float = 0.0
+
+    def row(self) -> Row:
+        """The step, done."""
+        return Row(
+            self.step.key,
+            self.step.number,
+            self.step.title,
+            self.cells,
+            int(max(self.codes, key=matrix.SEVERITY.index)),
+            "; ".join(self.wrong),
+            str(self.run or ""),
+            round(self.seconds, 1),
+        )
+
+
+def build_step(subject: Subject, step: Step, base: Kernel) -> tuple[Half, Stages | None]:
+    """Check and build one step; None for a kernel that does not build. What a check finds keeps
+    nothing from being built.
     """
-    session, started = subject.session, monotonic()
-    done = {column: Cell(NOTHING) for column in COLUMNS}
-    quiet = Session(session.cache, Ui(quiet=True, stream=session.ui.stream, results=io.StringIO()))
-    codes, wrong, begun = [ExitCode.PASSED], [], list[Path]()
+    half, started = Half(step), monotonic()
     if step.number:
         try:
-            found = _check(subject, step.number, done)
-            codes += [ExitCode.FAILED] * bool(found)
-            wrong += found
+            found = _check(subject, step.number, half.cells)
+            half.codes += [ExitCode.FAILED] * bool(found)
+            half.wrong += found
         except LabError as error:
-            done |= {column: Cell(BAD) for column in CHECKS}
-            codes.append(error.exit_code)
-            wrong.append(error.message)
+            half.cells |= {column: Cell(BAD) for column in CHECKS}
+            half.codes.append(error.exit_code)
+            half.wrong.append(error.message)
+    stages = None
     try:
-        kernel = _build(session, step, base)
-        done["build"] = _built(kernel)
+        stages = _build(subject.session, step, base)
+        half.cells["build"] = _built(stages.kernel)
     except LabError as error:
-        done["build"] = Cell(BAD)
-        codes.append(error.exit_code)
-        wrong.append(error.message)
-    else:
-        if not options.build_only:
-            codes.append(_test(quiet, step, begun))
-            wrong += filter(None, [_tested(begun[0], done)])
-    return Row(
-        step.key,
-        step.number,
-        step.title,
-        done,
-        int(max(codes, key=matrix.SEVERITY.index)),
-        "; ".join(wrong),
-        str(begun[0]) if begun else "",
-        round(monotonic() - started, 1),
-    )
+        half.cells["build"] = Cell(BAD)
+        half.codes.append(error.exit_code)
+        half.wrong.append(error.message)
+    half.seconds = monotonic() - started
+    return half, stages
+
+
+@dataclass(frozen=True)
+class Stages:
+    """A kernel, and what its stages had to tell."""
+
+    kernel: Kernel
+    told: tuple[tuple[str, dict[str, Any]], ...]
+
+    def tell(self, stage: Stage) -> Kernel:
+        """Tell it to a run that uses the kernel."""
+        for name, fields in self.told:
+            stage(name, fields)
+        return self.kernel
+
+
+class Guests:
+    """One guest beside the build of the next step. ``tell`` gets each row when it is done."""
+
+    def __init__(self, session: Session, directory: Path, tell: Callable[[Row], None]) -> None:
+        self._session = session
+        self._image = directory / "image"
+        self._tell = tell
+        self._stop = Event()
+        self._thread = ThreadPoolExecutor(1)
+        self._pending: tuple[Half, Future[None] | None] | None = None
+
+    def take(self, half: Half, stages: Stages | None) -> None:
+        """Have a step tested, or told as it is if there is no kernel to boot."""
+        future = None
+        if stages is not None:
+            # The next step is built in the same place.
+            image = shutil.copyfile(stages.kernel.build.image, self._image)
+            build = replace(stages.kernel.build, image=image)
+            own = replace(stages, kernel=replace(stages.kernel, build=build))
+            future = self._thread.submit(self._test, half, own)
+        self._pending = half, future
+
+    def wait(self) -> None:
+        """Have the step that is on its way told. Raises what ended its guest."""
+        if self._pending is None:
+            return
+        half, future = self._pending
+        if future is not None:
+            future.result()
+        self._pending = None
+        self._tell(half.row())
+
+    def end(self) -> None:
+        """Leave no guest behind. What has come to its end is told."""
+        self._stop.set()
+        self._thread.shutdown()
+        self._image.unlink(missing_ok=True)
+        if self._pending and self._pending[1] and self._pending[1].exception() is None:
+            self.wait()
+
+    def _test(self, half: Half, stages: Stages) -> None:
+        started = monotonic()
+        ui = Ui(quiet=True, stream=self._session.ui.stream, results=io.StringIO())
+        begun = list[Path]()
+        hooks = Hooks(begun.append, stages.tell, self._go_on)
+        try:
+            code = run_tests(
+                Session(self._session.cache, ui), half.step.plan, TestOptions(None, (), {}), hooks
+            )
+            half.codes.append(ExitCode(code))
+        except LabError as error:
+            half.codes.append(error.exit_code)
+        half.run = begun[0]
+        half.wrong += filter(None, [_tested(begun[0], half.cells)])
+        half.seconds += monotonic() - started
+
+    def _go_on(self) -> None:
+        if self._stop.is_set():
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def guest_room(session: Session, directory: Path, tell: Callable[[Row], None]) -> Iterator[Guests]:
+    """A place for guests, which are gone when it is left."""
+    guests = Guests(session, directory, tell)
+    try:
+        yield guests
+    finally:
+        guests.end()
 
 
 def _check(subject: Subject, number: int, done: dict[str, Cell]) -> list[str]:
@@ -278,7 +389,7 @@ def _check(subject: Subject, number: int, done: dict[str, Cell]) -> list[str]:
     return [f"{column}: {found}" for column in CHECKS for found in results[column].findings]
 
 
-def _build(session: Session, step: Step, base: Kernel) -> Kernel:
+def _build(session: Session, step: Step, base: Kernel) -> Stages:
     """The step's kernel, its build directory begun as a copy of the base's."""
     if not step.plan.control:
         source = bring_source(session, step.plan)
@@ -290,20 +401,15 @@ def _build(session: Session, step: Step, base: Kernel) -> Kernel:
                 session.cache.share_entry(old.source.tree.path, f"copied for {build_dir.name}"),
             ):
                 graft(old.build_dir, old.source.tree, build_dir, source.tree, session.ui)
-    return bring_kernel(session, step.plan)
+    told: list[tuple[str, dict[str, Any]]] = []
+    kernel = bring_kernel(session, step.plan, lambda *stage: told.append(stage))
+    return Stages(kernel, tuple(told))
 
 
 def _built(kernel: Kernel) -> Cell:
     build = kernel.build
     warned = f", {len(build.warnings)} warnings" if build.warnings else ""
     return Cell(OK, f"{build.seconds:.0f} s{warned}" if build.fresh else "as before")
-
-
-def _test(session: Session, step: Step, begun: list[Path]) -> ExitCode:
-    try:
-        return ExitCode(run_tests(session, step.plan, TestOptions(None, (), {}), begun.append))
-    except LabError as error:
-        return ExitCode(error.exit_code)
 
 
 def _tested(directory: Path, done: dict[str, Cell]) -> str:

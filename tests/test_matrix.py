@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from lab.journal import Journal
 from lab.options import Session
 from lab.pipeline import Plan
 from lab.profiles import find_profiles
-from lab.testrun import TestOptions
+from lab.testrun import Hooks, TestOptions
 from tests.support import Recorder
 
 OPTIONS = TestOptions(None, (), {})
@@ -38,13 +37,11 @@ class Suite:
         self.ends = ends
         self.ran: list[str] = []
 
-    def __call__(
-        self, _: Session, plan: Plan, __: TestOptions, begun: Callable[[Path], None]
-    ) -> int:
+    def __call__(self, _: Session, plan: Plan, __: TestOptions, hooks: Hooks) -> int:
         name = plan.profile.name
         self.ran.append(name)
         run = rundir.create(self.cache, plan.kind)
-        begun(run.path)
+        hooks.begun(run.path)
         manifest.write(run.path, id=run.id, kind=plan.kind)
         journal = Journal(run.path)
         end = self.ends.get(name, 0)

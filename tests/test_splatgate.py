@@ -64,11 +64,11 @@ def test_triggers_are_tests_that_exist_and_kinds_that_are_known() -> None:
 def test_a_trigger_that_nothing_notices_fails_the_command(
     cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def quiet(session: object, plan: object, options: object, begun: Any) -> int:  # noqa: ARG001
+    def quiet(session: object, plan: object, options: object, hooks: Any) -> int:  # noqa: ARG001
         path = rundir.create(cache, "off").path
         manifest.write(path, kind="off")
         Journal(path).close()
-        begun(path)
+        hooks.begun(path)
         return 0
 
     monkeypatch.setattr(splatgate, "run_tests", quiet)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from lab import manifest, report, rundir, walk
-from lab.build import LOG, STAMP
+from lab.build import LOG, STAMP, BuildResult
 from lab.cache import Cache
 from lab.cli import run_cli
 from lab.config import RECORDS
@@ -21,11 +22,12 @@ from lab.hygiene.result import CheckResult, Finding
 from lab.hygiene.subject import Subject
 from lab.journal import Journal
 from lab.options import Session
-from lab.pipeline import Plan, bring_source
+from lab.pipeline import Kernel, Plan, bring_source
 from lab.seed import graft
 from lab.series import Series
-from lab.testrun import TestOptions
+from lab.testrun import Hooks, TestOptions
 from lab.tree import TreeResult
+from lab.userspace import GuestArtifacts
 from lab.walk import Cell, passed_before
 from tests.support import Recorder, make_kernel, make_patches, make_repository
 
@@ -43,6 +45,11 @@ class World:
         self.ends: dict[int, int | BaseException] = {}
         self.done: list[str] = []
         self.checks: dict[int, CheckResult] = {}
+        self.during: Callable[[Hooks], None] = lambda _: None
+        self.image = root / "image"
+        configured: Any = None
+        build = BuildResult(self.image, root, (), 1, 1.0, "6", True, root / "log")
+        self.built = Kernel(configured, build, GuestArtifacts(root, "", ()))
         monkeypatch.setattr(walk, "check_patch", lambda _, number: self.check(number))
         monkeypatch.setattr(walk, "_build", self._build)
         monkeypatch.setattr(walk, "bring_kernel", lambda *_: None)
@@ -56,17 +63,27 @@ class World:
             "checkpatch": self.checks.get(number, CheckResult.of(()))
         }
 
-    def _build(self, _: Session, step: walk.Step, __: Any) -> None:
+    def _build(self, _: Session, step: walk.Step, __: Any) -> walk.Stages:
         self.done.append(f"build {step.number}")
         end = self.ends.get(step.number)
         if isinstance(end, LabError | KeyboardInterrupt):
             raise end
+        self.image.write_text(f"kernel {step.number}")
+        return walk.Stages(self.built, (("build", {"build": {"release": str(step.number)}}),))
 
-    def _test(self, _: Session, plan: Plan, __: TestOptions, begun: Callable[[Path], None]) -> int:
-        self.done.append(f"test {plan.applied}")
+    def _test(self, _: Session, plan: Plan, __: TestOptions, hooks: Hooks) -> int:
         run = rundir.create(self.cache, plan.kind)
-        begun(run.path)
+        hooks.begun(run.path)
         manifest.write(run.path, id=run.id, kind=plan.kind)
+        assert hooks.bring is not None
+
+        def stage(_: str, fields: dict[str, Any]) -> None:
+            manifest.write(run.path, **fields)
+
+        kernel = hooks.bring(stage)
+        assert kernel.build.image.read_text() == f"kernel {plan.applied}"
+        self.during(hooks)
+        self.done.append(f"test {plan.applied}")
         code = self.ends.get(plan.applied or 0, 0)
         assert isinstance(code, int)
         journal = Journal(run.path)
@@ -79,10 +96,14 @@ class World:
         return code
 
     def walk(self, *arguments: str) -> int:
-        """``lab series walk``; what was done is in ``done`` afterwards."""
+        """``lab series walk``; what was done is in ``done`` afterwards, step by step: a test runs
+        while the next step is built.
+        """
         self.done.clear()
         options = ["--base", f"path:{self.kernel}", "--patches", str(self.patches)]
-        return run_cli(["series", "walk", *options, "--cache", str(self.cache.root), *arguments])
+        code = run_cli(["series", "walk", *options, "--cache", str(self.cache.root), *arguments])
+        self.done.sort(key=lambda what: what.split()[1])
+        return code
 
 
 @pytest.fixture
@@ -174,6 +195,36 @@ def test_what_has_passed_is_not_done_again(
     assert capsys.readouterr().out.count("kept") == 2
     assert world.walk("--again") == 0
     assert world.done == ALL
+
+
+def test_a_guest_runs_while_the_next_step_is_built(world: World) -> None:
+    world.during = lambda _: wait_for(lambda: "build 1" in world.done)
+    assert world.walk("--range", "0..1") == 0
+    assert world.done == ["build 0", "test 0", "check 1", "build 1", "test 1"]
+
+
+def test_no_guest_outlives_the_walk(world: World) -> None:
+    """A build is interrupted, and the guest beside it with it: its step is done again."""
+
+    def until_ended(hooks: Hooks) -> None:
+        while True:
+            hooks.waiting()
+            time.sleep(0.01)
+
+    world.ends, world.during = {1: KeyboardInterrupt()}, until_ended
+    assert world.walk() == ExitCode.INTERRUPTED
+    assert world.done == ["build 0", "check 1", "build 1"]
+    world.ends, world.during = {}, lambda _: None
+    assert world.walk() == 0
+    assert world.done == ALL
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Until it holds, or ten seconds."""
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_after_an_edit_the_walk_begins_at_the_edited_patch(world: World) -> None:
