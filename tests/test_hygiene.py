@@ -134,6 +134,17 @@ def test_what_lies_beside_the_patches(world: World, capsys: pytest.CaptureFixtur
     assert world.check("--no-compile") == ExitCode.USAGE
 
 
+def test_a_cover_letter_is_wrapped(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.series(*CHANGES)
+    letter = world.patches / "0000-cover-letter.patch"
+    header = "Subject: [PATCH 0/2] " + 60 * "long "
+    letter.write_text(f"{header}\n\nshort\nhttps://example.org/{80 * 'a'}\n{75 * 'a'}\n")
+    assert world.check("--no-compile") == ExitCode.PASSED
+    letter.write_text(letter.read_text() + 76 * "a" + "\n")
+    assert world.check("--no-compile") == ExitCode.FAILED
+    assert "0000-cover-letter.patch:6: 76 characters" in capsys.readouterr().out
+
+
 def test_maintainers_are_listed_if_asked_for(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:

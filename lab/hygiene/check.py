@@ -26,6 +26,9 @@ READERS: dict[str, Callable[[Subject, int, Path], CheckResult]] = {
 }
 """Checks that only read, by the column they have: patches and sources, and a scratch directory."""
 
+WIDTH = 75
+"""Documentation/process/submitting-patches.rst, of the body of a message."""
+
 COMPILED = (warnings.W1, warnings.SPARSE)
 
 
@@ -93,7 +96,19 @@ def directory(subject: Subject) -> list[Finding]:
     strays = sorted(path.name for path in home.iterdir() if path.name not in known)
     place = shown(home / ORDER_FILE)
     found = [Finding(place, 1, f"{name} lies beside the patches and is none") for name in strays]
-    return found + checkpatch.strangers(subject)
+    letters = [item for path in sorted(home.glob(COVER_LETTER)) for item in _wide(path)]
+    return found + letters + checkpatch.strangers(subject)
+
+
+def _wide(letter: Path) -> Iterator[Finding]:
+    """Lines of the cover letter beyond what checkpatch.pl lets a message have, which it is not
+    shown. Headers and addresses cannot be wrapped.
+    """
+    headers, _, body = letter.read_text(encoding="utf-8").partition("\n\n")
+    for number, line in enumerate(body.splitlines(), headers.count("\n") + 3):
+        if len(line) > WIDTH and "://" not in line:
+            text = f"{len(line)} characters; a message has {WIDTH} a line"
+            yield Finding(shown(letter), number, text)
 
 
 def report(rows: Sequence[Row], around: Iterable[Finding], maintainers: bool) -> Iterator[str]:
