@@ -5,6 +5,7 @@ loader who has nothing but what is in one.
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import signal
 import socket
@@ -169,8 +170,12 @@ def _start_sharing_descriptors(function: Callable[[], object]) -> int:
     """child.start(), but with CLONE_FILES. The caller has to have no other threads."""
     # struct clone_args: flags, three places for ids, the signal at the end, and a stack: none
     arguments = struct.pack("=8Q", CLONE_FILES, 0, 0, 0, signal.SIGCHLD, 0, 0, 0)
+    # Garbage that both had would be collected by both, and the second time its descriptors would
+    # be somebody else's.
+    gc.collect()
     pid = syscall(NR_CLONE3, buffer(arguments), len(arguments))
     if pid == 0:
+        gc.disable()
         child.spend(function)
     return pid
 

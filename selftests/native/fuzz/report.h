@@ -78,7 +78,8 @@ static void mark(const char *format, ...)
 static bool is_statistic(const char *line)
 {
 	static const char *const starts[] = {
-		"old state: ", "cur state: ", "verification time", "stack depth", "processed ", "subprog ",
+		"old state: ", "cur state: ", "verification time", "stack depth", "processed ",
+		"insns processed ", "subprog ",
 		"CAP_PERFMON gives this program no kernel memory",
 	};
 
