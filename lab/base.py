@@ -409,6 +409,8 @@ BASES: dict[str, BaseSpec] = {
             "maps-bound-by-fd-array",
             "untrusted-arguments",
             "uprobe-system-call",
+            "ptrace-set-syscall-info",
+            "length-of-empty-strings",
         ),
     ),
     "bpf-next": GitBase(

@@ -42,6 +42,8 @@ def test_what_profiles_and_bases_lack_is_what_the_suite_can_miss() -> None:
         features.BOUND_MAPS,
         features.UNTRUSTED,
         features.UPROBE,
+        features.SET_SYSCALL_INFO,
+        features.EMPTY_STRINGS,
     }
     assert {what for row in PROFILES for what in row.lacks} == by_profiles
     assert {what for name in BASES for what in base_lacks(name)} == by_bases

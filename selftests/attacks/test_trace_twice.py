@@ -27,6 +27,7 @@ from selftests.harness.asm import (
     ret,
 )
 from selftests.harness.bpf import Map, map_create, prog_load
+from selftests.harness.features import SET_SYSCALL_INFO, Lacks
 from selftests.harness.sys import address, buffer, errno_of, no_new_privs, ptrace, syscall
 from selftests.harness.uapi import NR
 
@@ -61,7 +62,12 @@ def change_call(pid: int, nr: int) -> None:
     struct.pack_into("=Q", data, 24, nr)
     struct.pack_into("=II", data, 80, 0, 0)
     changed = buffer(bytes(data))
-    syscall(NR.ptrace, uapi.PTRACE_SET_SYSCALL_INFO, pid, INFO_SIZE, address(changed))
+    try:
+        syscall(NR.ptrace, uapi.PTRACE_SET_SYSCALL_INFO, pid, INFO_SIZE, address(changed))
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        raise Lacks(SET_SYSCALL_INFO, "ptrace request 0x4212 gives EIO") from None
 
 
 def traced(prepare: Callable[[], object], to: int) -> int:

@@ -20,13 +20,15 @@ struct {
 
 static __always_inline int is_on_path(const struct seccomp_data *ctx)
 {
+	/* Both are read: older kernels (6.12) know no pointer to the one or the other. */
+	const volatile struct seccomp_data *data = ctx;
+	__u64 first = data->args[0], second = data->args[1];
 	char path[PATH_SIZE];
-	__u64 where;
 
 	if (!config.path[0])
 		return 1;
-	where = config.path_arg ? ctx->args[1] : ctx->args[0];
-	if (bpf_probe_read_user_str(path, sizeof(path), (const void *)where) < 0)
+	if (bpf_probe_read_user_str(path, sizeof(path),
+				    (const void *)(config.path_arg ? second : first)) < 0)
 		return 0;
 
 	return !bpf_strncmp(path, sizeof(path), (const char *)config.path);

@@ -49,6 +49,7 @@ SWITCH, RETRIEVAL = "unprivileged-switch", "checkpoint-restore"
 BASE_HELPERS, KFUNCS = "helpers-for-all-types", "newer-kernel-functions"
 INSN_ARRAYS, BOUND_MAPS = "instruction-arrays", "maps-bound-by-fd-array"
 UNTRUSTED, UPROBE = "untrusted-arguments", "uprobe-system-call"
+SET_SYSCALL_INFO, EMPTY_STRINGS = "ptrace-set-syscall-info", "length-of-empty-strings"
 """What came to the kernel between 6.12 and 7.3."""
 
 LACKS = frozenset(filter(None, os.environ.get("SECCOMP_LAB_LACKS", "").split(",")))
