@@ -126,8 +126,10 @@ def test_a_probed_function_runs_under_default_deny(kind: str | None, on_return: 
         faulthandler.disable()
         code = code_file()
         place = memory.map_code(code)
-        function = ctypes.CFUNCTYPE(ctypes.c_int)(place)
-        probe = open_probe(Path(f"/proc/self/fd/{code}"), 0, on_return)
+        # A kernel that does not replace it does not take a probe there (is_prefix_bad()).
+        offset = 0 if newer.has_uprobe_call() else len(NOP10)
+        function = ctypes.CFUNCTYPE(ctypes.c_int)(place + offset)
+        probe = open_probe(Path(f"/proc/self/fd/{code}"), offset, on_return)
         socket.send_fds(theirs, [b"p"], [probe.fd])
         assert function() == 42
         assert hits(probe.fd) == 1
