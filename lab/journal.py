@@ -1,9 +1,10 @@
 """The journal of a run: append-only NDJSON, the one source of every report.
 
 Each line is an object with ``event`` and ``time`` (seconds since the epoch). The lab writes
-``run`` (what is run), ``seed`` (tests expected, all not started), ``stage``, ``guest`` (signed on,
-ended), ``splat``, ``verdict`` and ``noise`` (a guest line that is no event). The guest's own events
-are taken over as they are: ``collected``, ``start``, ``result``, ``end``.
+``run`` (what is run), ``seed`` (tests expected, all not started), ``stage`` (one that is done),
+``guest`` (signed on, ended), ``splat``, ``verdict`` and ``noise`` (a guest line that is no event).
+A run of several profiles has ``profile``. The guest's own events are taken over as they are:
+``collected``, ``start``, ``result``, ``end``.
 
 A line is written with one write(2) and may be cut short only by the end of the machine: readers
 skip a last line that is no JSON.
@@ -29,6 +30,7 @@ PASSED = "passed"
 FAILED = "failed"
 SKIPPED = "skipped"
 ABSENT = "absent"
+SEED = "seed"
 OUTCOMES = (PASSED, FAILED, SKIPPED, ABSENT)
 GUEST_EVENTS = ("collected", "start", "result", "end")
 
@@ -110,7 +112,9 @@ class Test:
 
 @dataclass
 class View:
-    """What a journal says. ``pytest_exit`` is the guest's own word about the end of the suite."""
+    """What a journal says. ``pytest_exit`` is the guest's own word about the end of the suite.
+    ``moments`` are the stages that were done, and "seed", with the time at which they were.
+    """
 
     run: dict[str, Any] = field(default_factory=dict)
     tests: dict[str, Test] = field(default_factory=dict)
@@ -119,6 +123,8 @@ class View:
     guest: dict[str, Any] = field(default_factory=dict)
     splats: list[dict[str, Any]] = field(default_factory=list)
     verdict: dict[str, Any] = field(default_factory=dict)
+    moments: dict[str, float] = field(default_factory=dict)
+    profiles: list[dict[str, Any]] = field(default_factory=list)
     noise: int = 0
     first: float = 0.0
     last: float = 0.0
@@ -168,6 +174,19 @@ def _expect(view: View, row: Mapping[str, Any]) -> None:
         view.tests[test.id] = test
 
 
+def _seed(view: View, row: Mapping[str, Any]) -> None:
+    view.moments[SEED] = view.last
+    _expect(view, row)
+
+
+def _stage(view: View, row: Mapping[str, Any]) -> None:
+    view.moments[str(row.get("name"))] = view.last
+
+
+def _profile(view: View, row: Mapping[str, Any]) -> None:
+    view.profiles.append(_fields(row))
+
+
 def _start(view: View, row: Mapping[str, Any]) -> None:
     test = _test(view, row)
     test.state = RUNNING
@@ -196,7 +215,11 @@ def _end(view: View, row: Mapping[str, Any]) -> None:
 
 
 def _guest(view: View, row: Mapping[str, Any]) -> None:
-    view.guest.update({key: value for key, value in row.items() if key not in ("event", "time")})
+    view.guest.update(_fields(row))
+
+
+def _fields(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key not in ("event", "time")}
 
 
 def _splat(view: View, row: Mapping[str, Any]) -> None:
@@ -213,7 +236,9 @@ def _noise(view: View, row: Mapping[str, Any]) -> None:  # noqa: ARG001
 
 _HANDLERS = {
     "run": _run,
-    "seed": _expect,
+    "stage": _stage,
+    "profile": _profile,
+    SEED: _seed,
     "collected": _expect,
     "start": _start,
     "result": _result,

@@ -7,8 +7,8 @@ booted is a row like the others and keeps none of them from running.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from lab import journal, manifest, report, rundir
 from lab.cache import atomic_write
 from lab.errors import ExitCode, LabError
 from lab.journal import Journal
+from lab.matrix_table import Row, table
 from lab.options import Session
 from lab.pipeline import Plan, early_manifest
 from lab.profiles import CONFIGURATIONS
@@ -34,28 +35,6 @@ SEVERITY = (
     ExitCode.INTERRUPTED,
 )
 """From the best to the worst."""
-
-COLUMNS = ("passed", "failed", "absent", "skipped", "splats", "seconds", "exit")
-
-
-@dataclass(frozen=True)
-class Row:
-    """How a profile ended. ``run`` is its run directory; ``skipped`` is reason to number."""
-
-    profile: str
-    what: str
-    code: int
-    headline: str
-    run: str
-    counts: dict[str, int]
-    skipped: dict[str, int]
-    splats: int
-    seconds: float
-
-    def cells(self) -> tuple[str, ...]:
-        """As in COLUMNS."""
-        counts = [self.counts.get(state, 0) for state in COLUMNS[:4]]
-        return (*(str(n) for n in counts), str(self.splats), f"{self.seconds:.0f}", str(self.code))
 
 
 def run_matrix(session: Session, plans: Sequence[Plan], options: TestOptions) -> int:
@@ -78,6 +57,7 @@ def run_matrix(session: Session, plans: Sequence[Plan], options: TestOptions) ->
             record.write("profile", **asdict(row))
             rows.append(row)
             atomic_write(directory / TABLE, "\n".join(table(rows)) + "\n")
+            report.write_html(report.Run.load(directory))
         verdict = judge(rows)
     except BaseException as error:
         name = "interrupted" if isinstance(error, KeyboardInterrupt) else repr(error)
@@ -89,8 +69,10 @@ def run_matrix(session: Session, plans: Sequence[Plan], options: TestOptions) ->
     finally:
         record.close()
         write_junit(directory, rows)
+        report.write_html(report.Run.load(directory))
     for line in (*table(rows), "", f"{directory.name}: {verdict.headline}"):
         session.ui.out(line)
+    session.ui.out(f"  report: {directory / report.HTML}")
     session.ui.out(f"  directory: {directory}")
     return int(verdict.code)
 
@@ -151,28 +133,6 @@ def write_verdict(record: Journal, verdict: Verdict) -> None:
         headline=verdict.headline,
         reasons=list(verdict.reasons),
     )
-
-
-def table(rows: Sequence[Row]) -> list[str]:
-    """Profile by profile, in plain text, and below it what was skipped and why."""
-    cells = [("profile", *COLUMNS), *((row.profile, *row.cells()) for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(COLUMNS) + 1)]
-    lines = [
-        "  ".join(
-            [line[0].ljust(widths[0])]
-            + [cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True)]
-        )
-        for line in cells
-    ]
-    return [*lines, *_notes(rows)]
-
-
-def _notes(rows: Sequence[Row]) -> Iterator[str]:
-    for row in rows:
-        if row.code != ExitCode.PASSED:
-            yield f"{row.profile}: {row.headline} (see {row.run})"
-        for reason, number in sorted(row.skipped.items()):
-            yield f"{row.profile}: skipped {number}: {reason}"
 
 
 def write_junit(directory: Path, rows: Sequence[Row]) -> None:

@@ -126,7 +126,9 @@ REASON_WIDTH = 120
 """Characters of the reason why there is no KVM; QEMU can be lengthy. `lab doctor` has it whole."""
 
 Stage = Callable[[str, dict[str, Any]], None]
-"""Told the name of a stage that is done, and what to put into the manifest."""
+"""Told the name of a stage that is done, and what to put into the manifest. The stages: "base",
+"tree", "config", "build", "guest files".
+"""
 
 
 def _nobody(name: str, fields: dict[str, Any]) -> None:
@@ -146,6 +148,7 @@ def bring_source(session: Session, plan: Plan, done: Stage = _nobody) -> Source:
     """Stages 1 and 2. Raises what they raise."""
     series = Series.read(plan.patches, resolve(plan.base)[0])
     base = ensure_base(BaseRequest(plan.base, session.cache, plan.newer), session.ui)
+    done("base", {})
     request = tree_request(plan, base, series, session.cache)
     source = Source(base, ensure_tree(request, session.ui), series)
     done("tree", source.describe())

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,12 @@ from typing import Any
 from lab import journal, manifest
 from lab.cache import atomic_write
 from lab.journal import Test, View
+from lab.matrix_table import Row, table
 
 KTAP, JUNIT, HTML = "ktap.txt", "junit.xml", "report.html"
-TEMPLATES = Path(__file__).with_name("templates")
+
+WITHOUT_TESTS = ("matrix", "walk", "bench", "size")
+"""Kinds of runs that have no tests of their own: nothing for KTAP and JUnit."""
 
 GOOD, BAD, SKIP, OPEN = "good", "bad", "skip", "open"
 JUDGEMENT: dict[bool, dict[str, str]] = {
@@ -56,9 +57,14 @@ class Run:
         return self.path.name
 
     @property
+    def kind(self) -> str:
+        """What kind of run it is: "series", "control", "off", "matrix", "bench", ..."""
+        return str(self.manifest.get("kind") or "")
+
+    @property
     def control(self) -> bool:
         """Whether it ran on the unpatched base."""
-        return self.manifest.get("kind") == "control"
+        return self.kind == "control"
 
     @property
     def headline(self) -> str:
@@ -86,8 +92,17 @@ class Run:
 
 def write_all(run: Run) -> None:
     """Write every derived file, each atomically."""
-    atomic_write(run.path / KTAP, ktap(run))
-    atomic_write(run.path / JUNIT, junit(run))
+    if run.kind not in WITHOUT_TESTS:
+        atomic_write(run.path / KTAP, ktap(run))
+        atomic_write(run.path / JUNIT, junit(run))
+    write_html(run)
+
+
+def write_html(run: Run) -> None:
+    """Write the page alone."""
+    # What makes pages is imported by who makes one.
+    from lab.report_html import html
+
     atomic_write(run.path / HTML, html(run))
 
 
@@ -103,8 +118,15 @@ def summary(run: Run, messages: bool = True) -> list[str]:
             lines.append(f"  {test.state}: {test.id}")
             if messages:
                 lines += [f"    | {line}" for line in test.message.strip().splitlines()[-8:]]
+    rows = profile_rows(run)
+    lines += [f"  {line}" for line in table(rows)] if rows else []
     lines += [f"  {name}: {value}" for name, value in facts(run)]
     return lines
+
+
+def profile_rows(run: Run) -> list[Row]:
+    """The profiles of a matrix, as far as it came."""
+    return [row for event in run.view.profiles if (row := Row.from_event(event))]
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
@@ -118,6 +140,8 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("patches", _patches(data)),
         ("local changes", ", ".join((data.get("tree") or {}).get("local") or ())),
         ("kernel", build.get("release")),
+        ("profile", _profile(data)),
+        ("configuration", _configuration(data.get("config") or {})),
         ("config digest", (data.get("config") or {}).get("digest")),
         ("accelerator", _with_reason(accelerator)),
         ("limits", _limits(data.get("limits"))),
@@ -135,6 +159,20 @@ def _patches(data: dict[str, Any]) -> str:
     if not patches:
         return ""
     return f"{len(applied)} applied" if applied else "none applied (control)"
+
+
+def _profile(data: dict[str, Any]) -> str:
+    profile = data.get("profile") or {}
+    if data.get("profiles"):
+        return ", ".join(map(str, data["profiles"]))
+    return ": ".join(str(profile[key]) for key in ("name", "what") if profile.get(key))
+
+
+def _configuration(config: dict[str, Any]) -> str:
+    fragments = [str(name).removesuffix(".config") for name in config.get("fragments") or ()]
+    if not fragments:
+        return ""
+    return f"{config.get('requested', 0)} requested lines, from {', '.join(fragments)}"
 
 
 def _with_reason(accelerator: dict[str, Any]) -> str:
@@ -211,90 +249,3 @@ def junit(run: Run) -> str:
     document.add_testsuite(suite)
     text: bytes = document.tostring()
     return text.decode()
-
-
-# --- HTML -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class PatchRow:
-    """A patch and the tests that prove it."""
-
-    number: int
-    title: str
-    patch_id: str
-    tests: tuple[tuple[Test, str], ...]
-
-    @property
-    def worth(self) -> str:
-        """Bad if one of its tests is, good if all are, open else."""
-        worths = {worth for _, worth in self.tests}
-        for worth in (BAD, OPEN):
-            if worth in worths:
-                return worth
-        return GOOD if GOOD in worths else OPEN
-
-
-def patch_table(run: Run) -> list[PatchRow]:
-    """Patch to tests, for every patch of the series and every number that a test names."""
-    titles = {int(row["number"]): row for row in run.manifest.get("patches") or ()}
-    numbers = {number for test in run.view.tests.values() for number in test.patches}
-    return [
-        PatchRow(
-            number,
-            str(titles.get(number, {}).get("title", "")),
-            str(titles.get(number, {}).get("patch_id", ""))[:12],
-            tuple(_proving(run, number)),
-        )
-        for number in sorted(numbers | set(titles))
-    ]
-
-
-def _proving(run: Run, number: int) -> Iterator[tuple[Test, str]]:
-    for test in run.view.tests.values():
-        if number in test.patches:
-            yield test, run.judge(test)
-
-
-def html(run: Run) -> str:
-    """One self-contained page."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    logs = [name for name in LOGS if (run.path / name).is_file()]
-    return environment.get_template("report.html.j2").render(
-        run=run,
-        facts=facts(run),
-        patches=patch_table(run),
-        tests=[(test, run.judge(test)) for test in run.view.tests.values()],
-        counts=run.view.counts(),
-        tools=run.manifest.get("tools") or {},
-        warnings=(run.manifest.get("build") or {}).get("warnings") or [],
-        logs=logs,
-        started=_when(run.view.first),
-    )
-
-
-LOGS = (
-    "console.log",
-    "stdout.log",
-    "stderr.log",
-    "vng.log",
-    KTAP,
-    JUNIT,
-    journal.NAME,
-    manifest.NAME,
-)
-
-
-def _when(seconds: float) -> str:
-    if not seconds:
-        return ""
-    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")

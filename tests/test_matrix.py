@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -116,3 +117,29 @@ def test_junit_has_a_suite_for_each_profile(cache: Cache, monkeypatch: pytest.Mo
     text = (rundir.find(cache, "matrix") / report.JUNIT).read_text()
     assert 'name="default: selftests (series)"' in text
     assert 'name="no-lsm: selftests (series)"' in text
+
+
+def test_the_page_of_a_matrix_has_a_line_for_each_profile(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(cache, monkeypatch, "default,no-lsm,yama", no_lsm=4, yama=KeyboardInterrupt())
+    directory = rundir.find(cache, "matrix")
+    text = (directory / report.HTML).read_text()
+    links = re.findall(r'<a href="(\.\./[^"]*)"', text)
+    assert len(links) == 2
+    assert all((directory / link).is_file() for link in links)
+    assert "1: lacks yama" in text
+    assert "exit code 4" in text
+    assert text.count("not run</td>") == 1
+
+
+def test_a_matrix_that_is_told_again_keeps_its_files(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(cache, monkeypatch, "default,no-lsm")
+    loaded = report.Run.load(rundir.find(cache, "matrix"))
+    before = (loaded.path / report.JUNIT).read_text()
+    report.write_all(loaded)
+    assert (loaded.path / report.JUNIT).read_text() == before
+    assert any("no-lsm: skipped 1: lacks yama" in line for line in report.summary(loaded))

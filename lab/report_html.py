@@ -1,0 +1,253 @@
+"""The page about a run, ``report.html``: one file that needs no other and no network."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab import console, figures, journal, manifest, plots
+from lab.console import Excerpt
+from lab.errors import ExitCode, LabError
+from lab.figures import Bench
+from lab.journal import Test
+from lab.matrix_table import Row
+from lab.pages import render, when
+from lab.report import BAD, GOOD, HTML, JUNIT, KTAP, OPEN, Run, facts, profile_rows
+from lab.timings import timings
+
+LOGS = (
+    "matrix.txt",
+    "walk.txt",
+    "console.log",
+    "stdout.log",
+    "stderr.log",
+    "vng.log",
+    KTAP,
+    JUNIT,
+    figures.NAME,
+    journal.NAME,
+    manifest.NAME,
+)
+
+SLOWEST = 8
+"""Tests that are named for their time."""
+
+WHAT = {
+    "control": "Control: the base without the series.",
+    "off": "A kernel without the series' features.",
+    "matrix": "Several profiles, one after another.",
+    "walk": "The series, patch by patch.",
+    "bench": "Benchmarks.",
+    "series": "The base with the series.",
+}
+
+
+def html(run: Run) -> str:
+    """The page."""
+    parts = _parts(run)
+    tested = _tested(run, parts)
+    tests = [(test, run.judge(test)) for test in run.view.tests.values()]
+    bench, trouble = _bench(run.path)
+    return render(
+        "report.html.j2",
+        run=run,
+        what=WHAT.get(run.kind, ""),
+        facts=facts(Run(run.path, {**tested.manifest, **run.manifest}, run.view)),
+        tools=_tools(tested),
+        profiles=_profiles(run, parts),
+        patches=patch_table(tested, parts or {"": run}),
+        failures=_failures(run, tests),
+        end=_end(run),
+        tests=tests,
+        counts=run.view.counts(),
+        timings=timings(run.view, run.manifest),
+        slowest=_slowest(run),
+        bench=bench,
+        plot=plots.plot,
+        bench_trouble=trouble,
+        warnings=(tested.manifest.get("build") or {}).get("warnings") or [],
+        logs=[name for name in LOGS if (run.path / name).is_file()],
+        started=when(run.view.first),
+    )
+
+
+# --- runs of runs ----------------------------------------------------------------------------
+
+
+def _parts(run: Run) -> dict[str, Run]:
+    """By profile, the runs that a matrix is made of, as far as they are still there."""
+    found = {}
+    for row in profile_rows(run):
+        try:
+            found[row.profile] = Run.load(_beside(run, row))
+        except LabError:
+            continue
+    return found
+
+
+def _beside(run: Run, row: Row) -> Path:
+    """A profile's run directory: where it was, or beside the matrix if all of it was moved."""
+    return Path(row.run) if Path(row.run).is_dir() else run.path.parent / Path(row.run).name
+
+
+def _tested(run: Run, parts: dict[str, Run]) -> Run:
+    """The run whose manifest says what was tested: of a matrix, a part that has patches applied."""
+    for part in (run, *parts.values()):
+        patches = part.manifest.get("patches") or ()
+        if any(patch.get("applied") for patch in patches):
+            return _without_configuration(part) if part is not run else run
+    return run
+
+
+def _without_configuration(part: Run) -> Run:
+    """The profiles of a matrix have configurations of their own."""
+    own = ("config", "build", "guest", "limits", "profile", "kind", "id")
+    kept = {key: value for key, value in part.manifest.items() if key not in own}
+    return Run(part.path, kept, part.view)
+
+
+@dataclass(frozen=True)
+class ProfileLine:
+    """A profile of a matrix; ``link`` leads to its page. ``row`` None: it was not run."""
+
+    name: str
+    row: Row | None
+    link: str
+    worth: str
+
+
+def _profiles(run: Run, parts: dict[str, Run]) -> list[ProfileLine]:
+    rows = {row.profile: row for row in profile_rows(run)}
+    names = [*rows, *(str(name) for name in run.manifest.get("profiles") or ())]
+    return [
+        ProfileLine(
+            name,
+            row := rows.get(name),
+            _link(run.path, parts[name].path) if name in parts else "",
+            OPEN if row is None else GOOD if row.code == ExitCode.PASSED else BAD,
+        )
+        for name in dict.fromkeys(names)
+    ]
+
+
+def _link(start: Path, target: Path) -> str:
+    """To the page of another run, good as long as both stay together."""
+    return Path(os.path.relpath(target / HTML, start)).as_posix()
+
+
+# --- patches and tests -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A test in a run. ``profile`` is "" where there is but one run."""
+
+    profile: str
+    test: Test
+    worth: str
+
+
+@dataclass(frozen=True)
+class PatchRow:
+    """A patch and the tests that prove it. ``shown`` are the ones to list."""
+
+    number: int
+    title: str
+    patch_id: str
+    tests: tuple[Proof, ...]
+    shown: tuple[Proof, ...]
+
+    @property
+    def worth(self) -> str:
+        """Bad if one of its tests is, good if all are, open else."""
+        worths = {proof.worth for proof in self.tests}
+        for worth in (BAD, OPEN):
+            if worth in worths:
+                return worth
+        return GOOD if GOOD in worths else OPEN
+
+    @property
+    def counts(self) -> str:
+        """Tests by state."""
+        return ", ".join(
+            f"{count} {state}"
+            for state, count in Counter(proof.test.state for proof in self.tests).items()
+        )
+
+
+def patch_table(tested: Run, runs: dict[str, Run]) -> list[PatchRow]:
+    """Patch to tests, for every patch of the series and every number that a test names. Of several
+    runs the tests that are as they should be are counted, not listed.
+    """
+    titles = {int(row["number"]): row for row in tested.manifest.get("patches") or ()}
+    proofs: dict[int, list[Proof]] = {}
+    for profile, run in runs.items():
+        for test in run.view.tests.values():
+            for number in test.patches:
+                proofs.setdefault(number, []).append(Proof(profile, test, run.judge(test)))
+    return [
+        PatchRow(
+            number,
+            str(titles.get(number, {}).get("title", "")),
+            str(titles.get(number, {}).get("patch_id", ""))[:12],
+            tuple(found := proofs.get(number, [])),
+            tuple(found if len(runs) == 1 else _in_question(found)),
+        )
+        for number in sorted(set(proofs) | set(titles))
+    ]
+
+
+def _in_question(proofs: Sequence[Proof]) -> Iterator[Proof]:
+    for proof in proofs:
+        if proof.worth in (BAD, OPEN):
+            yield proof
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A test that is not as it should be, and the console while it ran, if that is known."""
+
+    test: Test
+    worth: str
+    excerpt: Excerpt | None
+
+
+def _failures(run: Run, tests: Sequence[tuple[Test, str]]) -> list[Failure]:
+    bad = [
+        (test, worth)
+        for test, worth in tests
+        if worth == BAD or (worth == OPEN and test.state == journal.RUNNING)
+    ]
+    excerpts = console.of_tests(console.read_lines(run.path), {test.id for test, _ in bad})
+    return [Failure(test, worth, excerpts.get(test.id)) for test, worth in bad]
+
+
+def _end(run: Run) -> Excerpt | None:
+    """The end of the console, of a run that did not come to its own end."""
+    if run.code in (ExitCode.PASSED, ExitCode.FAILED, ExitCode.USAGE):
+        return None
+    return console.tail(console.read_lines(run.path))
+
+
+def _slowest(run: Run) -> list[Test]:
+    done = [test for test in run.view.tests.values() if test.done]
+    return sorted(done, key=lambda test: -test.seconds)[:SLOWEST]
+
+
+def _tools(run: Run) -> dict[str, Any]:
+    return {**(run.manifest.get("tools") or {}), **(run.manifest.get("toolchain") or {})}
+
+
+# --- figures ---------------------------------------------------------------------------------
+
+
+def _bench(directory: Path) -> tuple[Bench | None, str]:
+    """The benchmark figures, or why those that are there cannot be shown."""
+    try:
+        return figures.load(directory), ""
+    except LabError as error:
+        return None, error.message

@@ -1,0 +1,112 @@
+"""Figures and their plots: what is drawn, and from what."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import figures, plots
+from lab.errors import LabError
+from tests.runs import row, table, write_bench
+
+
+def load(tmp_path: Path, *tables: dict[str, Any], **fields: Any) -> figures.Bench:
+    write_bench(tmp_path, *tables, **fields)
+    bench = figures.load(tmp_path)
+    assert bench is not None
+    return bench
+
+
+def test_a_directory_without_figures_has_none(tmp_path: Path) -> None:
+    assert figures.load(tmp_path) is None
+
+
+def test_facts_are_read(tmp_path: Path) -> None:
+    bench = load(tmp_path)
+    assert dict(bench.facts) == {
+        "accelerator": "tcg",
+        "cpu": "toy",
+        "kernel": "7.3.4",
+        "jit": "on",
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 2},
+        {"tables": None},
+        {"tables": [{}]},
+        {"tables": [table([row("a", 1.0, low="slow")])]},
+        {"tables": [table([], ratios=[{"label": "a", "goal": {"op": "~", "value": 1.0}}])]},
+    ],
+)
+def test_a_file_that_is_none_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    write_bench(tmp_path, **change)
+    with pytest.raises(LabError, match=r"bench\.json"):
+        figures.load(tmp_path)
+
+
+def test_rubbish_is_refused(tmp_path: Path) -> None:
+    for text in ("{", json.dumps([1])):
+        (tmp_path / figures.NAME).write_text(text)
+        with pytest.raises(LabError):
+            figures.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("op", "value", "reached"),
+    [(">=", 80.0, True), (">", 80.0, False), ("<=", 79.0, False), ("<", 81.0, True)],
+)
+def test_goals(op: str, value: float, reached: bool) -> None:
+    goal = figures.Goal(op, value)
+    assert figures.Ratio("r", 80.0, None, None, goal, None).reached is reached
+
+
+def test_without_a_goal_or_a_value_nothing_is_reached_or_missed() -> None:
+    goal = figures.Goal("<", 1.0)
+    assert figures.Ratio("r", 1.0, None, None, None, None).reached is None
+    assert figures.Ratio("r", None, None, None, goal, None).reached is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "-"), (0.0, "0"), (1.2345, "1.23"), (99.96, "100"), (123.4, "123")],
+)
+def test_short_figures(value: float | None, text: str) -> None:
+    assert figures.short(value) == text
+
+
+def test_an_axis_is_logarithmic_where_small_bars_would_be_lost(tmp_path: Path) -> None:
+    near, far = load(
+        tmp_path, table([row("a", 1.0), row("b", 3.0)]), table([row("a", 1.0), row("b", 30.0)])
+    ).tables
+    assert not plots.logarithmic(near.rows)
+    assert plots.logarithmic(far.rows)
+
+
+def test_nothing_measured_is_no_plot(tmp_path: Path) -> None:
+    (only,) = load(tmp_path, table([row("a", None, note="no such")])).tables
+    assert plots.plot(only) is None
+
+
+def test_a_plot_is_an_element_of_a_page(tmp_path: Path) -> None:
+    rows = [row("a", 1.0, group="g"), row("b", 30.0, group="h"), row("c", None)]
+    (bars,) = load(tmp_path, table(rows)).tables
+    svg = plots.plot(bars)
+    assert svg is not None
+    assert svg.startswith('<svg class="plot" role="img" aria-label="getpid() &lt;1&gt;, ns per')
+    assert "xmlns" not in svg
+    assert "<style" not in svg
+    assert "<?xml" not in svg
+    # The same figures are the same plot.
+    assert plots.plot(bars) == svg
+
+
+def test_a_line_takes_one_point_and_no_spread(tmp_path: Path) -> None:
+    rows = [row("a", 1.0, x=1.0, group="g", low=None, high=None), row("b", 2.0, x=3.0, group="h")]
+    (lines,) = load(tmp_path, table(rows, x="filters")).tables
+    assert plots.plot(lines) is not None
