@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "fuzz": "lab.commands_fuzz:fuzz",
     "report": "lab.commands_guest:report_command",
     "runs": "lab.commands_guest:runs",
+    "compare": "lab.commands_compare:compare_command",
     "review-check": "lab.commands_guest:review_check_command",
     "prune": "lab.commands_host:prune",
 }

@@ -16,6 +16,7 @@ from lab.figures import Bench
 from lab.journal import Test
 from lab.matrix_table import Row
 from lab.pages import render, when
+from lab.parts import parts, tested
 from lab.report import BAD, GOOD, HTML, JUNIT, KTAP, OPEN, Run, facts, profile_rows
 from lab.timings import timings
 
@@ -48,18 +49,18 @@ WHAT = {
 
 def html(run: Run) -> str:
     """The page."""
-    parts = _parts(run)
-    tested = _tested(run, parts)
+    of_run = parts(run)
+    source = tested(run, of_run)
     tests = [(test, run.judge(test)) for test in run.view.tests.values()]
     bench, trouble = _bench(run.path)
     return render(
         "report.html.j2",
         run=run,
         what=WHAT.get(run.kind, ""),
-        facts=facts(Run(run.path, {**tested.manifest, **run.manifest}, run.view)),
-        tools=_tools(tested),
-        profiles=_profiles(run, parts),
-        patches=patch_table(tested, parts or {"": run}),
+        facts=facts(Run(run.path, {**source.manifest, **run.manifest}, run.view)),
+        tools=_tools(source),
+        profiles=_profiles(run, of_run),
+        patches=patch_table(source, of_run or {"": run}),
         failures=_failures(run, tests),
         end=_end(run),
         tests=tests,
@@ -69,45 +70,13 @@ def html(run: Run) -> str:
         bench=bench,
         plot=plots.plot,
         bench_trouble=trouble,
-        warnings=(tested.manifest.get("build") or {}).get("warnings") or [],
+        warnings=(source.manifest.get("build") or {}).get("warnings") or [],
         logs=[name for name in LOGS if (run.path / name).is_file()],
         started=when(run.view.first),
     )
 
 
 # --- runs of runs ----------------------------------------------------------------------------
-
-
-def _parts(run: Run) -> dict[str, Run]:
-    """By profile, the runs that a matrix is made of, as far as they are still there."""
-    found = {}
-    for row in profile_rows(run):
-        try:
-            found[row.profile] = Run.load(_beside(run, row))
-        except LabError:
-            continue
-    return found
-
-
-def _beside(run: Run, row: Row) -> Path:
-    """A profile's run directory: where it was, or beside the matrix if all of it was moved."""
-    return Path(row.run) if Path(row.run).is_dir() else run.path.parent / Path(row.run).name
-
-
-def _tested(run: Run, parts: dict[str, Run]) -> Run:
-    """The run whose manifest says what was tested: of a matrix, a part that has patches applied."""
-    for part in (run, *parts.values()):
-        patches = part.manifest.get("patches") or ()
-        if any(patch.get("applied") for patch in patches):
-            return _without_configuration(part) if part is not run else run
-    return run
-
-
-def _without_configuration(part: Run) -> Run:
-    """The profiles of a matrix have configurations of their own."""
-    own = ("config", "build", "guest", "limits", "profile", "kind", "id")
-    kept = {key: value for key, value in part.manifest.items() if key not in own}
-    return Run(part.path, kept, part.view)
 
 
 @dataclass(frozen=True)
@@ -120,14 +89,14 @@ class ProfileLine:
     worth: str
 
 
-def _profiles(run: Run, parts: dict[str, Run]) -> list[ProfileLine]:
+def _profiles(run: Run, of_run: dict[str, Run]) -> list[ProfileLine]:
     rows = {row.profile: row for row in profile_rows(run)}
     names = [*rows, *(str(name) for name in run.manifest.get("profiles") or ())]
     return [
         ProfileLine(
             name,
             row := rows.get(name),
-            _link(run.path, parts[name].path) if name in parts else "",
+            _link(run.path, of_run[name].path) if name in of_run else "",
             OPEN if row is None else GOOD if row.code == ExitCode.PASSED else BAD,
         )
         for name in dict.fromkeys(names)
@@ -179,11 +148,11 @@ class PatchRow:
         )
 
 
-def patch_table(tested: Run, runs: dict[str, Run]) -> list[PatchRow]:
+def patch_table(source: Run, runs: dict[str, Run]) -> list[PatchRow]:
     """Patch to tests, for every patch of the series and every number that a test names. Of several
     runs the tests that are as they should be are counted, not listed.
     """
-    titles = {int(row["number"]): row for row in tested.manifest.get("patches") or ()}
+    titles = {int(row["number"]): row for row in source.manifest.get("patches") or ()}
     proofs: dict[int, list[Proof]] = {}
     for profile, run in runs.items():
         for test in run.view.tests.values():

@@ -1,0 +1,117 @@
+"""What changed between the figures of two runs: benchmarks and sizes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from lab import figures
+from lab.changes import BETTER, OTHER, WORSE, Change, Group, pairs
+from lab.figures import Bench, Measured, Ratio, Table, short
+from lab.report import Run
+
+BENCH_SHARE = 0.05
+
+
+def benchmarks(old: Run, new: Run) -> Group | None:
+    """Benchmark figures; None if neither run has any. Raises LabError if they cannot be read."""
+    before, after = figures.load(old.path), figures.load(new.path)
+    if before is None and after is None:
+        return None
+    rule = (
+        f"A figure has changed if the spreads do not overlap and the medians differ by "
+        f"{BENCH_SHARE:.0%} at least. That is worse, or better, where the unit says which way and "
+        "both ran in the same kind of guest. Worse as well: a goal that was reached and is missed, "
+        "and what is no longer measured."
+    )
+    if before is None or after is None:
+        which = new.id if before is None else old.id
+        return Group("Benchmarks", rule, (), (f"Only {which} has figures.",), False)
+    notes = [
+        f"The figures are not judged: {name} differs ({was or '?'}, {now or '?'})."
+        for name, was, now in pairs(dict(before.facts), dict(after.facts))
+        if name in ("accelerator", "cpu", "jit") and was != now
+    ]
+    changes = tuple(_figures(before, after, judged=not notes))
+    return Group("Benchmarks", rule, changes, tuple(notes))
+
+
+def _figures(old: Bench, new: Bench, judged: bool) -> Iterator[Change]:
+    tables = ({table.name: table for table in bench.tables} for bench in (old, new))
+    for name, before, after in pairs(*tables):
+        if before is None or after is None:
+            kind = "added" if before is None else "gone"
+            yield Change(kind, f"benchmark {name}", "", "")
+        else:
+            yield from _rows(before, after, judged)
+            yield from _ratios(before, after, judged)
+
+
+def better_is_less(unit: str) -> bool | None:
+    """Whether less is better of a unit; None if it does not say."""
+    if re.search(r"/ ?s\b|per second", unit):
+        return False
+    return True if re.match(r"(?:[nuµm]?s|seconds|cycles|instructions|bytes)\b", unit) else None
+
+
+def _rows(old: Table, new: Table, judged: bool) -> Iterator[Change]:
+    keyed = ({(row.label, row.group, row.x): row for row in table.rows} for table in (old, new))
+    for key, before, after in pairs(*keyed):
+        name = f"{new.title}: {key[0]}"
+        if before is None or after is None:
+            yield Change("added" if before is None else "gone", name, _told(before), _told(after))
+        elif before.median is not None and after.median is None:
+            worth = WORSE if judged else OTHER
+            yield Change("no longer measured", name, _told(before), after.note, worth)
+        elif before.median is None and after.median is not None:
+            yield Change("now measured", name, before.note, _told(after))
+        elif _apart(before, before.median, after, after.median):
+            yield _measured(name, before, after, new.unit, judged)
+
+
+def _measured(name: str, old: Measured, new: Measured, unit: str, judged: bool) -> Change:
+    assert old.median is not None
+    assert new.median is not None
+    less, fell = better_is_less(unit), new.median < old.median
+    kind, worth = f"{new.median / old.median - 1:+.0%}", OTHER
+    if less is not None:
+        good = fell == less
+        kind = f"figure that got {'better' if good else 'worse'}"
+        worth = OTHER if not judged else BETTER if good else WORSE
+    return Change(kind, name, f"{_told(old)} {unit}", f"{_told(new)} {unit}", worth)
+
+
+def _apart(
+    old: Measured | Ratio, was: float | None, new: Measured | Ratio, now: float | None
+) -> bool:
+    """Whether two figures differ by more than their spreads, and by enough to matter."""
+    if was is None or now is None or was <= 0:
+        return False
+    old_low, old_high = (was if edge is None else edge for edge in (old.low, old.high))
+    new_low, new_high = (now if edge is None else edge for edge in (new.low, new.high))
+    overlap = new_low <= old_high and old_low <= new_high
+    return not overlap and abs(now / was - 1) >= BENCH_SHARE
+
+
+def _told(row: Measured | None) -> str:
+    if row is None:
+        return ""
+    if row.median is None:
+        return "not measured"
+    return f"{short(row.median)} ({short(row.low)} to {short(row.high)})"
+
+
+def _ratios(old: Table, new: Table, judged: bool) -> Iterator[Change]:
+    keyed = ({ratio.label: ratio for ratio in table.ratios} for table in (old, new))
+    for label, before, after in pairs(*keyed):
+        if before is None or after is None:
+            continue
+        was, now = (f"{short(one.value)} (goal {one.goal or 'none'})" for one in (before, after))
+        if before.reached and after.reached is False:
+            worth = WORSE if judged else OTHER
+            yield Change("goal missed", f"{new.title}: {label}", was, now, worth)
+        elif before.reached is False and after.reached:
+            worth = BETTER if judged else OTHER
+            yield Change("goal reached", f"{new.title}: {label}", was, now, worth)
+        elif _apart(before, before.value, after, after.value):
+            yield Change("ratio", f"{new.title}: {label}", was, now)

@@ -1,0 +1,264 @@
+"""What changed between two runs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import compare
+from lab.cache import Cache
+from lab.changes import BETTER, OTHER, WORSE, Change
+from lab.cli import run_cli
+from lab.compare_figures import better_is_less
+from lab.errors import ExitCode, UsageError
+from lab.matrix_table import Row
+from lab.report import Run
+from tests.runs import MANIFEST, PATCHES, make_run, result, row, table, write_bench
+
+A, B = "selftests/test_a.py::test_a", "selftests/test_a.py::test_b"
+
+
+def changes(old: Path, new: Path, title: str) -> list[Change]:
+    """Those of one group."""
+    found = compare.compare(Run.load(old), Run.load(new))
+    return [change for group in found.groups if group.title == title for change in group.changes]
+
+
+def states(cache: Cache, before: str, after: str, **fields: Any) -> list[tuple[str, str]]:
+    """What becomes of a test that changes its state."""
+    old = make_run(cache, {A: result(before), B: result("passed")}, **fields)
+    new = make_run(cache, {A: result(after), B: result("passed")}, **fields)
+    return [(change.kind, change.worth) for change in changes(old, new, "Tests")]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("passed", "passed", []),
+        ("passed", "failed", [("newly failing", WORSE)]),
+        ("passed", "absent", [("newly failing", WORSE)]),
+        ("skipped", "failed", [("newly failing", WORSE)]),
+        ("failed", "passed", [("newly passing", BETTER)]),
+        ("passed", "skipped", [("now skipped", WORSE)]),
+        ("skipped", "passed", [("no longer skipped", BETTER)]),
+        ("failed", "skipped", [("skipped instead of failing", OTHER)]),
+        ("failed", "absent", [("changed", OTHER)]),
+    ],
+)
+def test_states(cache: Cache, before: str, after: str, expected: list[tuple[str, str]]) -> None:
+    assert states(cache, before, after) == expected
+
+
+def test_a_control_that_has_a_feature_is_worse(cache: Cache) -> None:
+    found = states(cache, "absent", "passed", kind="control")
+    assert found == [("newly failing", WORSE)]
+
+
+def test_tests_that_came_and_went(cache: Cache) -> None:
+    old = make_run(cache, {A: result("passed")})
+    good, bad = make_run(cache, {B: result("passed")}), make_run(cache, {B: result("failed")})
+    assert [(c.kind, c.worth) for c in changes(old, good, "Tests")] == [
+        ("gone", WORSE),
+        ("added", OTHER),
+    ]
+    assert ("added, and failing", WORSE) in [(c.kind, c.worth) for c in changes(old, bad, "Tests")]
+
+
+def test_what_was_not_chosen_is_not_worse(cache: Cache) -> None:
+    old = make_run(cache, {A: result("passed"), B: result("passed")})
+    new = make_run(cache, {A: result("passed")}, guest={"whole": False})
+    assert [(c.kind, c.worth) for c in changes(old, new, "Tests")] == [("gone", OTHER)]
+
+
+def test_a_test_that_no_longer_ends_is_worse(cache: Cache) -> None:
+    old = make_run(cache, {A: result("passed")})
+    events = [{"event": "seed", "tests": [{"id": A}]}, {"event": "start", "id": A}]
+    new = make_run(cache, {}, code=3, events=events)
+    assert [c.kind for c in changes(old, new, "Tests")] == ["newly failing"]
+    assert [c.kind for c in changes(old, new, "Verdict")] == ["worse verdict"]
+
+
+def test_new_complaints_of_the_kernel_are_worse_and_numbers_do_not_make_one_new(
+    cache: Cache,
+) -> None:
+    def splat(headline: str, allowed: str | None = None) -> dict[str, Any]:
+        return {"kind": "WARNING", "headline": headline, "allowed": allowed}
+
+    old = make_run(cache, {}, splats=[splat("WARNING: at 12 0xff")])
+    new = make_run(
+        cache, {}, splats=[splat("WARNING: at 7 0xa"), splat("other"), splat("fine", "known")]
+    )
+    assert [(c.what, c.worth) for c in changes(old, new, "Verdict")] == [("WARNING: other", WORSE)]
+    assert [c.worth for c in changes(new, old, "Verdict")] == [BETTER]
+
+
+# --- what was run ----------------------------------------------------------------------------
+
+
+def test_patches_are_known_by_their_ids(cache: Cache) -> None:
+    old = make_run(cache, {})
+    edited = {**PATCHES[1], "patch_id": "d" * 40}
+    third = {"number": 3, "title": "New", "patch_id": "e" * 40, "applied": True}
+    new = make_run(cache, {}, patches=[edited, third], config={"digest": "c2"})
+    found = [(c.kind, c.what) for c in changes(old, new, "What was run")]
+    assert ("changed", "patch 2: The second") in found
+    assert ("added", "patch 3: New") in found
+    assert ("gone", "patch 1: The first") in found
+    assert ("differs", "config digest") in found
+    assert {c.worth for c in changes(old, new, "What was run")} == {OTHER}
+
+
+def test_tools_and_accelerators_are_named(cache: Cache) -> None:
+    old = make_run(cache, {})
+    new = make_run(cache, {}, tools={"qemu": "9.0"}, accelerator={"name": "kvm"})
+    found = {c.what: (c.before, c.after) for c in changes(old, new, "What was run")}
+    assert found == {"tools: qemu": ("7.2", "9.0"), "accelerator": ("tcg", "kvm")}
+
+
+def test_a_run_beside_itself_has_no_change(cache: Cache) -> None:
+    run = make_run(cache, {A: result("passed"), B: result("failed")}, code=1)
+    write_bench(run, table([row("a", 1.0)]))
+    found = compare.compare(Run.load(run), Run.load(run))
+    assert [change for group in found.groups for change in group.changes] == []
+    assert found.headline == "nothing got worse"
+
+
+# --- times -----------------------------------------------------------------------------------
+
+
+def test_times_are_told_by_the_rule_and_never_worse(cache: Cache) -> None:
+    old = make_run(cache, {A: result("passed", 1.0), B: result("passed", 10.0)})
+    new = make_run(cache, {A: result("passed", 2.5), B: result("passed", 12.0)})
+    assert changes(old, new, "Times") == [Change("slower", A, "1.0 s", "2.5 s", OTHER)]
+    assert [c.kind for c in changes(new, old, "Times")] == ["faster"]
+
+
+def test_stages_are_compared(cache: Cache) -> None:
+    def run(seconds: float) -> Path:
+        end = {"event": "guest", "boot_seconds": 9.0, "seconds": seconds}
+        return make_run(cache, {}, events=[end])
+
+    old, new = run(20.0), run(90.0)
+    assert [(c.kind, c.what) for c in changes(old, new, "Times")] == [("slower", "stage tests")]
+
+
+# --- figures ---------------------------------------------------------------------------------
+
+
+def benched(cache: Cache, *tables: dict[str, Any], **fields: Any) -> Path:
+    run = make_run(cache, {}, kind="bench")
+    write_bench(run, *tables, **fields)
+    return run
+
+
+def test_figures_change_if_their_spreads_are_apart(cache: Cache) -> None:
+    old = benched(cache, table([row("a", 100.0), row("b", 100.0)]))
+    new = benched(cache, table([row("a", 115.0), row("b", 150.0)]))
+    (found,) = changes(old, new, "Benchmarks")
+    assert (found.what, found.kind, found.worth) == (
+        "getpid() <1>: b", "figure that got worse", WORSE,
+    )  # fmt: skip
+    assert [c.worth for c in changes(new, old, "Benchmarks")] == [BETTER]
+
+
+def test_figures_of_other_guests_are_not_judged(cache: Cache) -> None:
+    old = benched(cache, table([row("a", 100.0)]))
+    new = benched(cache, table([row("a", 500.0)]), accelerator={"name": "kvm"})
+    assert [c.worth for c in changes(old, new, "Benchmarks")] == [OTHER]
+
+
+def test_what_is_no_longer_measured_or_misses_its_goal_is_worse(cache: Cache) -> None:
+    def ratio(value: float) -> dict[str, Any]:
+        goal = {"op": ">=", "value": 80.0}
+        return {"label": "n / e", "value": value, "low": value, "high": value, "goal": goal}
+
+    old = benched(cache, table([row("a", 100.0)], ratios=[ratio(81.0)]))
+    new = benched(cache, table([row("a", None, note="no such")], ratios=[ratio(79.0)]))
+    assert [(c.kind, c.worth) for c in changes(old, new, "Benchmarks")] == [
+        ("no longer measured", WORSE),
+        ("goal missed", WORSE),
+    ]
+
+
+def test_figures_of_one_run_alone_are_not_compared(cache: Cache) -> None:
+    old, new = make_run(cache, {}), benched(cache, table([row("a", 100.0)]))
+    found = compare.compare(Run.load(old), Run.load(new))
+    assert "Benchmarks: not compared" in compare.text(found)
+
+
+@pytest.mark.parametrize(
+    ("unit", "less"),
+    [("ns per call", True), ("us", True), ("per second", False), ("MB/s", False), ("k", None)],
+)
+def test_units_say_which_way_is_better(unit: str, less: bool | None) -> None:
+    assert better_is_less(unit) is less
+
+
+# --- matrices --------------------------------------------------------------------------------
+
+
+def matrix(cache: Cache, **parts: Path) -> Path:
+    rows = [Row(name, "", 0, "", str(path), {}, {}, 0, 1.0) for name, path in parts.items()]
+    events = [{"event": "profile", **asdict(row)} for row in rows]
+    return make_run(cache, {}, kind="matrix", events=events, patches=[])
+
+
+def test_matrices_are_compared_profile_by_profile(cache: Cache) -> None:
+    good, bad = (
+        make_run(cache, {A: result("passed")}),
+        make_run(cache, {A: result("failed")}, code=1),
+    )
+    old, new = matrix(cache, default=good, yama=good), matrix(cache, default=good, yama=bad)
+    assert [c.what for c in changes(old, new, "Tests")] == [f"yama: {A}"]
+    assert [c.what for c in changes(old, new, "Verdict")] == ["profile yama"]
+
+
+def test_a_run_is_compared_with_its_profile_of_a_matrix(cache: Cache) -> None:
+    profile = {"name": "yama", "what": ""}
+    good = make_run(cache, {A: result("passed")}, profile=profile)
+    bad = make_run(cache, {A: result("failed")}, profile=profile, code=1)
+    assert [c.what for c in changes(matrix(cache, yama=good), bad, "Tests")] == [A]
+    with pytest.raises(UsageError, match="no profile 'yama'"):
+        changes(bad, matrix(cache, default=good), "Tests")
+
+
+# --- the command -----------------------------------------------------------------------------
+
+
+def test_the_command_ends_with_1_if_something_got_worse(
+    cache: Cache, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    old = make_run(cache, {A: result("passed")})
+    new = make_run(cache, {A: result("failed")}, code=1)
+    where = ["--cache", str(cache.root)]
+    assert run_cli(["compare", old.name, new.name, *where]) == ExitCode.FAILED
+    out = capsys.readouterr().out
+    assert f"! newly failing: {A} (passed -> failed)" in out
+    assert "worse: 1 worse verdict, 1 newly failing" in out
+    page = (new / "compare.html").read_text()
+    assert "newly failing" in page
+    assert "://" not in page
+    target = tmp_path / "out" / "page.html"
+    assert run_cli(["compare", str(new), str(old), "--html", str(target), *where]) == 0
+    assert "nothing got worse" in target.read_text()
+
+
+def test_runs_that_are_none_are_2(cache: Cache, tmp_path: Path) -> None:
+    old = make_run(cache, {A: result("passed")})
+    where = ["--cache", str(cache.root)]
+    assert run_cli(["compare", old.name, "nonsense", *where]) == ExitCode.USAGE
+    assert run_cli(["compare", *where]) == ExitCode.USAGE
+    (tmp_path / "file").write_text("")
+    page = str(tmp_path / "file" / "page.html")
+    assert run_cli(["compare", old.name, old.name, "--html", page, *where]) == ExitCode.USAGE
+
+
+def test_many_changes_are_counted_on_the_console(cache: Cache) -> None:
+    names = [f"{A}[{number}]" for number in range(50)]
+    old = make_run(cache, {name: result("passed") for name in names})
+    new = make_run(cache, {name: result("failed") for name in names}, **MANIFEST)
+    lines = compare.text(compare.compare(Run.load(old), Run.load(new)))
+    assert "  newly failing: and 30 more" in lines
