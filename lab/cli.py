@@ -34,6 +34,7 @@ COMMANDS: dict[str, str] = {
     "report": "lab.commands_guest:report_command",
     "runs": "lab.commands_guest:runs",
     "compare": "lab.commands_compare:compare_command",
+    "size": "lab.commands_size:size",
     "review-check": "lab.commands_guest:review_check_command",
     "prune": "lab.commands_host:prune",
 }

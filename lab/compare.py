@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.changes import BETTER, OTHER, WORSE, Change, Group, pairs
-from lab.compare_figures import benchmarks
+from lab.compare_figures import benchmarks, sizes
 from lab.errors import ExitCode, UsageError
 from lab.journal import Test
 from lab.matrix import SEVERITY
@@ -114,6 +114,7 @@ def compare(old: Run, new: Run) -> Comparison:
         _tests(before, after),
         _times(before, after),
         benchmarks(before.run, after.run),
+        sizes(before.run, after.run),
     )
     found = tuple(group for group in groups if group is not None)
     return Comparison(before.run, after.run, found)

@@ -9,8 +9,11 @@ from lab import figures
 from lab.changes import BETTER, OTHER, WORSE, Change, Group, pairs
 from lab.figures import Bench, Measured, Ratio, Table, short
 from lab.report import Run
+from lab.size import model
+from lab.size.model import OFF, Pair
 
 BENCH_SHARE = 0.05
+GROWTH_BYTES = 256
 
 
 def benchmarks(old: Run, new: Run) -> Group | None:
@@ -115,3 +118,57 @@ def _ratios(old: Table, new: Table, judged: bool) -> Iterator[Change]:
             yield Change("goal reached", f"{new.title}: {label}", was, now, worth)
         elif _apart(before, before.value, after, after.value):
             yield Change("ratio", f"{new.title}: {label}", was, now)
+
+
+# --- sizes -----------------------------------------------------------------------------------
+
+
+def sizes(old: Run, new: Run) -> Group | None:
+    """What the series adds to the kernel; None if neither run has measured it. Raises LabError if
+    the figures cannot be read.
+    """
+    before, after = model.load(old.path), model.load(new.path)
+    if before is None and after is None:
+        return None
+    rule = (
+        "What the series adds to the base, before and after. Worse: "
+        f"{GROWTH_BYTES} bytes more of text, data or bss, and an option that, off, left nothing "
+        "behind and now does."
+    )
+    if before is None or after is None:
+        which = new.id if before is None else old.id
+        return Group("Sizes", rule, (), (f"Only {which} has sizes.",), False)
+    known = {pair.name: pair for pair in before.pairs}
+    changes: list[Change] = []
+    for pair in after.pairs:
+        if pair.name in known:
+            changes += _grown(known[pair.name], pair)
+            changes += _frames(known[pair.name], pair)
+    return Group("Sizes", rule, tuple(changes))
+
+
+def _grown(old: Pair, new: Pair) -> Iterator[Change]:
+    for kind in ("text", "data", "bss"):
+        was, now = getattr(old.growth, kind), getattr(new.growth, kind)
+        if was == now:
+            continue
+        worth = BETTER if now < was else OTHER
+        if now - was >= GROWTH_BYTES:
+            worth = WORSE
+        word = "growth that increased" if now > was else "growth that decreased"
+        yield Change(word, f"{new.name}: {kind}", f"{was:+d}", f"{now:+d}", worth)
+    if new.name == OFF and old.same and not new.same:
+        yield Change("no longer the same", "off", "nothing differs", "differs", WORSE)
+    if new.name == OFF and new.same and not old.same:
+        yield Change("now the same", "off", "differs", "nothing differs", BETTER)
+
+
+def _frames(old: Pair, new: Pair) -> Iterator[Change]:
+    known, found = (
+        {(frame.object, frame.function): frame.after for frame in pair.frames}
+        for pair in (old, new)
+    )
+    for key, was, now in pairs(known, found):
+        if was != now:
+            texts = ["" if size is None else f"{size} bytes" for size in (was, now)]
+            yield Change("stack frame", f"{new.name}: {key[1]} ({key[0]})", texts[0], texts[1])

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lab import console, figures, journal, manifest, plots
 from lab.console import Excerpt
 from lab.errors import ExitCode, LabError
-from lab.figures import Bench
 from lab.journal import Test
 from lab.matrix_table import Row
 from lab.pages import render, when
 from lab.parts import parts, tested
 from lab.report import BAD, GOOD, HTML, JUNIT, KTAP, OPEN, Run, facts, profile_rows
+from lab.size import model
 from lab.timings import timings
+
+T = TypeVar("T")
 
 LOGS = (
     "matrix.txt",
     "walk.txt",
+    "size.txt",
     "console.log",
     "stdout.log",
     "stderr.log",
@@ -30,6 +33,7 @@ LOGS = (
     KTAP,
     JUNIT,
     figures.NAME,
+    model.NAME,
     journal.NAME,
     manifest.NAME,
 )
@@ -43,6 +47,7 @@ WHAT = {
     "matrix": "Several profiles, one after another.",
     "walk": "The series, patch by patch.",
     "bench": "Benchmarks.",
+    "size": "What the series adds to the kernel.",
     "series": "The base with the series.",
 }
 
@@ -52,7 +57,9 @@ def html(run: Run) -> str:
     of_run = parts(run)
     source = tested(run, of_run)
     tests = [(test, run.judge(test)) for test in run.view.tests.values()]
-    bench, trouble = _bench(run.path)
+    trouble: list[str] = []
+    bench = _shown(figures.load, run.path, trouble)
+    sizes = _shown(model.load, run.path, trouble)
     return render(
         "report.html.j2",
         run=run,
@@ -69,7 +76,8 @@ def html(run: Run) -> str:
         slowest=_slowest(run),
         bench=bench,
         plot=plots.plot,
-        bench_trouble=trouble,
+        sizes=sizes,
+        trouble=trouble,
         warnings=(source.manifest.get("build") or {}).get("warnings") or [],
         logs=[name for name in LOGS if (run.path / name).is_file()],
         started=when(run.view.first),
@@ -214,9 +222,10 @@ def _tools(run: Run) -> dict[str, Any]:
 # --- figures ---------------------------------------------------------------------------------
 
 
-def _bench(directory: Path) -> tuple[Bench | None, str]:
-    """The benchmark figures, or why those that are there cannot be shown."""
+def _shown(load: Callable[[Path], T | None], directory: Path, trouble: list[str]) -> T | None:
+    """Figures of a run directory; why those that are there cannot be shown goes to ``trouble``."""
     try:
-        return figures.load(directory), ""
+        return load(directory)
     except LabError as error:
-        return None, error.message
+        trouble.append(error.message)
+        return None

@@ -75,7 +75,10 @@ def test_what_was_not_chosen_is_not_worse(cache: Cache) -> None:
 
 def test_a_test_that_no_longer_ends_is_worse(cache: Cache) -> None:
     old = make_run(cache, {A: result("passed")})
-    events = [{"event": "seed", "tests": [{"id": A}]}, {"event": "start", "id": A}]
+    events: list[dict[str, Any]] = [
+        {"event": "seed", "tests": [{"id": A}]},
+        {"event": "start", "id": A},
+    ]
     new = make_run(cache, {}, code=3, events=events)
     assert [c.kind for c in changes(old, new, "Tests")] == ["newly failing"]
     assert [c.kind for c in changes(old, new, "Verdict")] == ["worse verdict"]
