@@ -21,6 +21,9 @@ from lab.parts import parts, tested
 from lab.report import BAD, GOOD, OPEN, SKIP, Run
 from lab.timings import timings
 
+ONLY_OLD, ONLY_NEW = "only in the old run", "only in the new run"
+"""Tests, where one of the runs was of a part of the suite."""
+
 STAGE_SECONDS, STAGE_SHARE = 5.0, 0.25
 TEST_SECONDS, TEST_FACTOR = 1.0, 1.5
 
@@ -258,10 +261,11 @@ def _tests(old: Side, new: Side) -> Group:
     for name, before, after in pairs(old.tests(), new.tests()):
         if before is None:
             assert after is not None
-            changes.append(_added(name, *after))
+            changes.append(_added(name, *after, missed))
         elif after is None:
             worth = WORSE if missed and before[1] == GOOD else OTHER
-            changes.append(Change("gone", name, before[0].state, "", worth))
+            kind = "gone" if missed else ONLY_OLD
+            changes.append(Change(kind, name, before[0].state, "", worth))
         elif before[0].state != after[0].state or before[1] != after[1]:
             changes.append(_changed(name, before, after))
     order = {WORSE: 0, BETTER: 1, OTHER: 2}
@@ -274,10 +278,10 @@ def _tests(old: Side, new: Side) -> Group:
     return Group("Tests", rule, tuple(changes))
 
 
-def _added(name: str, test: Test, worth: str) -> Change:
+def _added(name: str, test: Test, worth: str, missed: bool) -> Change:
     if worth in (BAD, OPEN):
         return Change("added, and failing", name, "", test.state, WORSE)
-    return Change("added", name, "", test.state)
+    return Change("added" if missed else ONLY_NEW, name, "", test.state)
 
 
 def _changed(name: str, before: tuple[Test, str], after: tuple[Test, str]) -> Change:
@@ -345,8 +349,10 @@ def _time(what: str, was: float, now: float) -> Change:
 
 # --- as text ---------------------------------------------------------------------------------
 
-SHOWN = 20
-"""Changes of one kind that are listed on the console before it says how many more there are."""
+SHOWN, FEW = 20, 3
+"""Changes of one kind that are listed on the console before it says how many more there are; and
+of tests that were not chosen.
+"""
 
 
 def text(comparison: Comparison) -> list[str]:
@@ -365,11 +371,12 @@ def text(comparison: Comparison) -> list[str]:
 def _listed(changes: Sequence[Change]) -> Iterator[str]:
     for kind in dict.fromkeys(change.kind for change in changes):
         of_kind = [change for change in changes if change.kind == kind]
-        for change in of_kind[:SHOWN]:
+        shown = FEW if kind in (ONLY_OLD, ONLY_NEW) else SHOWN
+        for change in of_kind[:shown]:
             mark = {WORSE: "!", BETTER: "+"}.get(change.worth, " ")
             yield f"{mark} {kind}: {change.what}{_arrow(change)}"
-        if len(of_kind) > SHOWN:
-            yield f"  {kind}: and {len(of_kind) - SHOWN} more"
+        if len(of_kind) > shown:
+            yield f"  {kind}: and {len(of_kind) - shown} more"
 
 
 def _arrow(change: Change) -> str:

@@ -70,7 +70,12 @@ def test_tests_that_came_and_went(cache: Cache) -> None:
 def test_what_was_not_chosen_is_not_worse(cache: Cache) -> None:
     old = make_run(cache, {A: result("passed"), B: result("passed")})
     new = make_run(cache, {A: result("passed")}, guest={"whole": False})
-    assert [(c.kind, c.worth) for c in changes(old, new, "Tests")] == [("gone", OTHER)]
+    assert [(c.kind, c.worth) for c in changes(old, new, "Tests")] == [
+        ("only in the old run", OTHER)
+    ]
+    assert [(c.kind, c.worth) for c in changes(new, old, "Tests")] == [
+        ("only in the new run", OTHER)
+    ]
 
 
 def test_a_test_that_no_longer_ends_is_worse(cache: Cache) -> None:
