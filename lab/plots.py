@@ -6,8 +6,10 @@ matplotlib is imported when a plot is drawn, and by nobody else: it takes most o
 from __future__ import annotations
 
 import io
+import math
 import re
 import textwrap
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -35,6 +37,12 @@ LABEL_WIDTH = 22
 
 FILLS = ("#888888", "#ffffff", "#cccccc", "#444444", "#eeeeee")
 HATCHES = ("", "///", "...", "", "xxx")
+LEGEND_WIDTH, LEGEND_MARK = 48, 8
+"""Characters that a legend above a plot has room for, and what a mark takes of them."""
+
+FAR = 100.0
+"""Largest x by smallest from which that axis is logarithmic."""
+
 TICKS = 8
 """Points up to which each has its number on the axis."""
 
@@ -74,8 +82,9 @@ def plot(table: Table) -> Markup | None:
 def _height(table: Table) -> float:
     if table.x is not None:
         return LINES_HEIGHT
-    groups = len({row.group for row in table.rows})
-    return FRAME_HEIGHT + BAR_HEIGHT * (len(table.rows) + (groups > 1))
+    groups = {row.group for row in table.rows}
+    legend = math.ceil(len(groups) / legend_columns(groups)) if len(groups) > 1 else 0
+    return FRAME_HEIGHT + BAR_HEIGHT * (len(table.rows) + legend)
 
 
 def logarithmic(rows: tuple[Measured, ...]) -> bool:
@@ -138,7 +147,11 @@ def _bars(axes: Axes, table: Table) -> None:
         axes.set_xlim(0, reach * ROOM)
     _plain_numbers(axes.xaxis)
     if len(groups) > 1:
-        _legend(axes, outside=True)
+        # Above the bars, where there is nothing to hide.
+        columns = legend_columns(groups)
+        figure = axes.get_figure(root=True)
+        assert figure is not None
+        figure.legend(loc="outside upper left", ncols=columns, frameon=False, fontsize=10)
 
 
 def _not_measured(axes: Axes, rows: tuple[Measured, ...]) -> None:
@@ -156,16 +169,16 @@ def _not_measured(axes: Axes, rows: tuple[Measured, ...]) -> None:
 
 
 def _lines(axes: Axes, table: Table) -> None:
-    """A line for each group, over x."""
+    """A line for each label that has several points, else for each group."""
     rows = [row for row in table.rows if row.median is not None and row.x is not None]
-    for number, group in enumerate(dict.fromkeys(row.group for row in rows)):
-        points = sorted((row for row in rows if row.group == group), key=lambda row: row.x or 0.0)
+    lines = by_line(rows)
+    for number, (name, points) in enumerate(lines.items()):
         spreads = [_spread(row) for row in points]
         axes.errorbar(
             [row.x or 0.0 for row in points],
             [row.median or 0.0 for row in points],
             yerr=[[below for below, _ in spreads], [above for _, above in spreads]],
-            label=group or table.title,
+            label=name or table.title,
             color="black",
             linestyle=STYLES[number % len(STYLES)],
             linewidth=1.2,
@@ -180,21 +193,33 @@ def _lines(axes: Axes, table: Table) -> None:
         axes.set_ylim(bottom=0)
     _plain_numbers(axes.yaxis)
     places = sorted({row.x for row in rows if row.x is not None})
-    if len(places) <= TICKS:
+    if places[0] > 0 and places[-1] / places[0] >= FAR:
+        axes.set_xscale("log")
+        _plain_numbers(axes.xaxis)
+    elif len(places) <= TICKS:
         axes.set_xticks(places, [f"{place:g}" for place in places])
     axes.set_xlabel(table.x or "")
     axes.set_ylabel(table.unit)
     axes.grid(visible=True, color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
-    _legend(axes)
+    axes.legend(frameon=False, fontsize=10)
 
 
-def _legend(axes: Axes, outside: bool = False) -> None:
-    """Above bars, where there is nothing to hide; among lines where there is room."""
-    look: dict[str, Any] = {"frameon": False, "fontsize": 10}
-    if outside:
-        look |= {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": 3}
-    axes.legend(**look)
+def legend_columns(names: Collection[str]) -> int:
+    """As many names as have room beside each other."""
+    return max(1, LEGEND_WIDTH // (max(map(len, names)) + LEGEND_MARK))
+
+
+def by_line(rows: list[Measured]) -> dict[str, list[Measured]]:
+    """The points of each line, from left to right. A label that has several points is a line; where
+    each point has a label of its own, a group is.
+    """
+    labels = {(row.label, row.x) for row in rows}
+    own = len({label for label, _ in labels}) == len(labels)
+    lines: dict[str, list[Measured]] = {}
+    for row in sorted(rows, key=lambda row: row.x or 0.0):
+        lines.setdefault(row.group if own else row.label, []).append(row)
+    return lines
 
 
 def _plain_numbers(axis: Any) -> None:
@@ -203,7 +228,7 @@ def _plain_numbers(axis: Any) -> None:
 
     axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
     if axis.get_scale() == "log":
-        axis.set_major_locator(LogLocator(numticks=6))
+        axis.set_major_locator(LogLocator(numticks=3 if axis.axis_name == "x" else 6))
         axis.set_minor_formatter(NullFormatter())
     else:
         axis.get_major_locator().set_params(nbins=5)

@@ -15,7 +15,7 @@ from lab.matrix_table import Row, table
 KTAP, JUNIT, HTML = "ktap.txt", "junit.xml", "report.html"
 
 WITHOUT_TESTS = ("matrix", "walk", "bench", "size")
-"""Kinds of runs that have no tests of their own: nothing for KTAP and JUnit."""
+"""Kinds of runs that can be without tests: then there is nothing for KTAP and JUnit."""
 
 GOOD, BAD, SKIP, OPEN = "good", "bad", "skip", "open"
 JUDGEMENT: dict[bool, dict[str, str]] = {
@@ -92,7 +92,7 @@ class Run:
 
 def write_all(run: Run) -> None:
     """Write every derived file, each atomically."""
-    if run.kind not in WITHOUT_TESTS:
+    if run.view.tests or run.kind not in WITHOUT_TESTS:
         atomic_write(run.path / KTAP, ktap(run))
         atomic_write(run.path / JUNIT, junit(run))
     write_html(run)

@@ -110,3 +110,20 @@ def test_a_line_takes_one_point_and_no_spread(tmp_path: Path) -> None:
     rows = [row("a", 1.0, x=1.0, group="g", low=None, high=None), row("b", 2.0, x=3.0, group="h")]
     (lines,) = load(tmp_path, table(rows, x="filters")).tables
     assert plots.plot(lines) is not None
+
+
+def test_labels_that_repeat_are_lines_and_others_belong_to_their_groups(tmp_path: Path) -> None:
+    repeated = [row(label, 1.0, x=x, group="g") for x in (4.0, 1.0) for label in ("load", "attach")]
+    single = [row(f"g {x}", 1.0, x=x, group="g") for x in (1.0, 4.0)]
+    both = load(tmp_path, table(repeated, x="n"), table(single, x="n")).tables
+    lines, groups = (plots.by_line(list(one.rows)) for one in both)
+    assert {name: [point.x for point in points] for name, points in lines.items()} == {
+        "load": [1.0, 4.0],
+        "attach": [1.0, 4.0],
+    }
+    assert {name: len(points) for name, points in groups.items()} == {"g": 2}
+
+
+def test_a_legend_has_as_many_columns_as_fit() -> None:
+    assert plots.legend_columns(["x" * 100, "y"]) == 1
+    assert plots.legend_columns(["cBPF", "eBPF"]) >= 2

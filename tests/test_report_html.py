@@ -121,6 +121,8 @@ def test_ratios_say_whether_their_goal_is_reached(cache: Cache) -> None:
     assert "84.6" in text
     assert "no such" in text
     assert not (directory / report.JUNIT).exists()
+    page(with_tests := make_run(cache, {ONE: result("passed")}, kind="bench"))
+    assert (with_tests / report.JUNIT).exists()
 
 
 def test_a_broken_bench_file_is_said_and_spoils_nothing(cache: Cache) -> None:
