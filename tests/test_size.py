@@ -197,6 +197,19 @@ def test_sections_differ_by_noise_or_in_truth(kernels: Kernels) -> None:
     assert differing == {".text": (1000, 1001), ".rodata": (500, 700), ".init": (0, 3)}
 
 
+@pytest.mark.parametrize(
+    ("rodata", "noise"),
+    [(510, True), (560, True), (600, False), (510 + 4096, True), (500 - 4096 + 9000, False)],
+)
+def test_the_configuration_explains_what_alignment_makes_of_it(
+    kernels: Kernels, rodata: int, noise: bool
+) -> None:
+    old = kernels.make("old", data=100, rodata=500)
+    new = kernels.make("new", data=110, rodata=rodata)
+    (found,) = pair_of(old, new).sections
+    assert bool(found.noise) is noise
+
+
 def test_read_only_data_has_no_excuse_without_another_configuration(kernels: Kernels) -> None:
     old, new = kernels.make("old", rodata=500), kernels.make("new", rodata=504)
     assert [section.name for section in pair_of(old, new).differing] == [".rodata"]
@@ -268,7 +281,8 @@ GROWN = pair(
     sections=(SectionChange(".text", 1000, 1500),),
     symbols=Growth(900, 1400, (Symbol("f<1>", None, 500),)),
 )
-CLEAN, DIRTY = pair(OFF), pair(OFF, 8, sections=(SectionChange(".text", 1000, 1008),))
+CLEAN = pair(OFF, objects=(ObjectChange("kernel/a.o", Totals(1, 2, 3), Totals(1, 2, 3), ()),))
+DIRTY = replace(CLEAN, after=Totals(1008, 200, 30), sections=(SectionChange(".text", 1000, 1008),))
 SIZES = Sizes("CONFIG_X", 2048, (GROWN, CLEAN))
 
 
@@ -296,6 +310,10 @@ def test_off_has_to_leave_nothing() -> None:
     assert failed.reasons == ("off: section .text: +8 bytes",)
     symbol = replace(CLEAN, symbols=Growth(9, 10, (Symbol("f", 9, 10),)))
     assert told.decide(Sizes("CONFIG_X", 0, (GROWN, symbol))).reasons == ("off: f: +1 bytes",)
+    strings = replace(CLEAN, objects=(ObjectChange("a.o", Totals(1, 2, 3), Totals(9, 2, 3), ()),))
+    assert told.decide(Sizes("CONFIG_X", 0, (GROWN, strings))).reasons == (
+        "off: a.o: text +8  data +0  bss +0",
+    )
     assert told.decide(Sizes("CONFIG_X", 0, (GROWN,))).code == ExitCode.INFRA
 
 

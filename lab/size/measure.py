@@ -28,8 +28,10 @@ NOISE = {
 """Sections that differ without a byte of code or data more, and why."""
 
 READ_ONLY = ".rodata"
-ROUNDING = 64
-"""Bytes by which alignment can move the end of what follows the configuration in .rodata."""
+ROUNDING, PAGE = 64, 4096
+"""Bytes by which alignment can move what follows the configuration in .rodata: that of the next
+object, and that of the tables at the section's end.
+"""
 
 NOTHING = "/dev/null"
 """Where there is no object: bloat-o-meter takes it as one without symbols."""
@@ -131,9 +133,17 @@ def _sections(old: Kept, new: Kept) -> Iterator[SectionChange]:
         if was == now:
             continue
         noise = NOISE.get(name, "")
-        if name == READ_ONLY and data and abs(now - was - data) < ROUNDING:
+        if name == READ_ONLY and _is_configuration(now - was, data):
             noise = f"the configuration that /proc/config.gz shows takes {data:+d} bytes"
         yield SectionChange(name, was, now, noise)
+
+
+def _is_configuration(growth: int, data: int) -> bool:
+    """Whether ``data`` bytes more of configuration explain the growth of .rodata. That what is
+    added is not among it is seen by the objects and by the symbols.
+    """
+    moved = abs(growth - data)
+    return data != 0 and (moved < ROUNDING or abs(moved - PAGE) < ROUNDING)
 
 
 def _size(path: Path) -> int:

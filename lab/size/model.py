@@ -107,7 +107,12 @@ class Pair:
     @property
     def same(self) -> bool:
         """Whether nothing differs that is more than noise."""
-        return not self.differing and not self.symbols.symbols
+        return not (self.differing or self.symbols.symbols or self.grown)
+
+    @property
+    def grown(self) -> tuple[ObjectChange, ...]:
+        """Objects that the series touches, and whose size differs."""
+        return tuple(o for o in self.objects if o.growth != Totals(0, 0, 0))
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def decide(sizes: Sizes) -> Verdict:
     reasons = [f"off: {name}: {change}" for name, change in _differences(off)]
     return Verdict(
         ExitCode.FAILED,
-        f"failed: off: {len(reasons)} sections and symbols differ; {grown}",
+        f"failed: off: {len(reasons)} sections, objects and symbols differ; {grown}",
         tuple(reasons[:SHOWN]),
     )
 
@@ -31,6 +31,8 @@ def decide(sizes: Sizes) -> Verdict:
 def _differences(pair: Pair) -> Iterator[tuple[str, str]]:
     for section in pair.differing:
         yield f"section {section.name}", f"{section.after - section.before:+d} bytes"
+    for changed in pair.grown:
+        yield changed.name, str(changed.growth)
     for symbol in pair.symbols.symbols:
         yield symbol.name, f"{symbol.growth:+d} bytes"
 
