@@ -8,12 +8,12 @@ import re
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from lab import pahole, proc
+from lab import container_profile, pahole, proc
 from lab.cache import Cache, atomic_write
 from lab.errors import LabError
 from lab.osrelease import OsRelease
@@ -31,8 +31,9 @@ class Tool:
 
     ``commands`` are names to try in turn (with ``llvm`` in the file: versioned ones as well),
     ``version_args`` what makes them state their version, ``pattern`` finds it there. A row with
-    ``headers`` instead is a development library. ``packages`` maps a distribution family to what
-    brings it. ``required`` False: the lab does without.
+    ``headers`` instead is a development library, one with ``files`` is those. ``packages`` maps a
+    distribution family to what brings it. ``required`` False: the lab does without, or brings its
+    own (OWN).
     """
 
     name: str
@@ -44,6 +45,7 @@ class Tool:
     pattern: str = r"(\d+(?:\.\d+)+)"
     minimum: str = ""
     headers: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
     required: bool = True
 
 
@@ -77,12 +79,18 @@ def _row(row: dict[str, Any]) -> Tool:
             commands
         )
     lists: dict[str, Any] = {
-        key: tuple(row.pop(key)) for key in ("version_args", "headers") if key in row
+        key: tuple(row.pop(key)) for key in ("version_args", "headers", "files") if key in row
     }
     return Tool(commands=commands, **lists, **row)
 
 
 TOOLS = load_tools()
+
+OWN: Mapping[str, Callable[[Cache], Path]] = {
+    "pahole": pahole.private,
+    "container profile": container_profile.private,
+}
+"""What the lab brings itself where the host's will not do, and where that lies."""
 
 DISK_BYTES = 10 << 30
 """Base, two trees, two builds: what a first run and a control run leave in the cache."""
@@ -102,6 +110,9 @@ class Probe(Protocol):
 
     def header(self, name: str) -> bool:
         """Whether the C compiler would find a header."""
+
+    def file(self, path: str) -> bool:
+        """Whether there is such a file."""
 
     def release(self) -> OsRelease:
         """The distribution."""
@@ -158,6 +169,9 @@ class HostProbe:
         places = [Path("/usr/include"), Path("/usr/local/include")]
         places += Path("/usr/include").glob("*-linux-gnu*")
         return any((place / name).is_file() for place in places)
+
+    def file(self, path: str) -> bool:
+        return Path(path).is_file()
 
     def release(self) -> OsRelease:
         return OsRelease.read()
@@ -219,8 +233,8 @@ def llvm_version(probe: Probe, versions: Mapping[str, str]) -> str:
 
 def _look(probe: Probe, tool: Tool) -> tuple[str, str, bool]:
     """Command, version and whether it will do; of several candidates the first that will."""
-    if tool.headers:
-        there = all(probe.header(name) for name in tool.headers)
+    if tool.headers or tool.files:
+        there = all(map(probe.header, tool.headers)) and all(map(probe.file, tool.files))
         return "", "yes" if there else "", there
     best = ("", "", False)
     for command in tool.commands:
@@ -288,7 +302,8 @@ def table(findings: Iterable[Finding], cache: Cache) -> list[str]:
         tool = item.tool
         mark = "ok" if item.ok else ("MISSING" if tool.required else "-")
         found = item.found or "none"
-        if tool.name == "pahole" and not item.ok and pahole.private(cache).exists():
+        own = OWN.get(tool.name)
+        if own and not item.ok and own(cache).exists():
             found, mark = f"{found}, lab's own", "ok"
         name = item.command if item.command and item.command != tool.name else tool.name
         needed = tool.minimum or "any"
@@ -305,7 +320,7 @@ def missing_packages(findings: Iterable[Finding], optional: bool = False) -> tup
     wanted = [
         item.package or item.tool.name
         for item in findings
-        if item.blocking or (optional and not item.ok and item.tool.name != "pahole")
+        if item.blocking or (optional and not item.ok and item.tool.name not in OWN)
     ]
     return tuple(sorted(set(wanted)))
 

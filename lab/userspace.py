@@ -1,24 +1,27 @@
 """What the guest needs beside the kernel, built from the tree under test.
 
 Its UAPI headers, its libbpf, the filters of ``selftests/bpf/`` and ``selftests/gallery/`` compiled
-against both, small native programs of ``selftests/native/``, and the tree's own sample. Each
-finished set gets a directory of its own, named by what it was made from, so that a guest that runs
-keeps its set while the next one is made.
+against both, as are the gallery's translations of a container runtime's profile, small native
+programs of ``selftests/native/``, and the tree's own sample. Each finished set gets a directory of
+its own, named by what it was made from, so that a guest that runs keeps its set while the next one
+is made.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import PROJECT_ROOT, host, proc
+from lab import PROJECT_ROOT, container_profile, host, proc
 from lab.arches import Arch
+from lab.base import makefile_version
 from lab.cache import Cache, atomic_write
 from lab.config import RECORDS
 from lab.errors import LabError
@@ -28,7 +31,11 @@ from lab.tree import PART, SERIES, TreeResult
 from lab.ui import Ui
 
 FILTERS = tuple(PROJECT_ROOT / "selftests" / name for name in ("bpf", "gallery"))
+GALLERY = PROJECT_ROOT / "selftests" / "gallery"
 NATIVE = PROJECT_ROOT / "selftests" / "native"
+
+PROFILE = "container_profile.json"
+"""The container runtime's profile, as it was translated."""
 
 HEADER_SOURCES = ("include/uapi", "arch/*/include/uapi", "scripts/", "usr/include", "Makefile")
 LIBBPF_SOURCES = ("tools/lib", "tools/include", "tools/build", "tools/scripts", "include/uapi")
@@ -39,7 +46,8 @@ KEPT_SETS = 3
 IN_USE_SECONDS = 24 * 3600.0
 """A guest may still run on a set that was taken less long ago: a fuzz run takes hours."""
 
-BPF_FLAGS = ("-target", "bpf", "-g", "-O2", "-Wall", "-nostdinc")
+BPF_FLAGS = ("-target", "bpf", "-g", "-O2", "-Wall", "-nostdinc", "-fno-jump-tables")
+"""Without tables: a table is a map to the kernel, and filters of tier 1 have none."""
 
 VMLINUX_H = """\
 /* Stands in for the header that bpftool makes from the kernel's BTF: what the samples take from it
@@ -87,6 +95,14 @@ class GuestRequest:
 
 
 @dataclass(frozen=True)
+class Translated:
+    """A container runtime's profile: its own text, and filters in C by object name."""
+
+    profile: bytes
+    filters: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class GuestArtifacts:
     """``directory`` is what ``SECCOMP_LAB_GUEST`` names in the guest; ``key`` says what it was made
     from; ``files`` are in it.
@@ -104,19 +120,28 @@ def ensure_guest(request: GuestRequest, ui: Ui) -> GuestArtifacts:
     """
     clang = host.command("clang", request.cache)
     samples = tuple(sample for sample in SAMPLES if sample.is_in(request.tree))
-    key = _key(request, clang, samples)
+    translated = _translated(request, ui)
+    key = _key(request, clang, samples, translated)
     finished = request.build_dir / "guest" / key[:16]
     if not finished.is_dir():
         ui.say(f"building the guest's libbpf and filters from {request.tree.path.name}")
-        include = headers(request)
-        libbpf = _libbpf(request)
-        _publish(finished, lambda work: _compile(request, clang, samples, include, libbpf, work))
+        made = _Made(request, clang, samples, translated, headers(request), _libbpf(request))
+        _publish(finished, made.compile)
         _forget_old(finished)
     os.utime(finished)
     return GuestArtifacts(finished, key, tuple(sorted(file.name for file in finished.iterdir())))
 
 
-def _key(request: GuestRequest, clang: str, samples: Sequence[Sample]) -> str:
+def _translated(request: GuestRequest, ui: Ui) -> Translated:
+    profile = container_profile.provide(request.cache, ui)
+    version = makefile_version((request.tree.path / "Makefile").read_text())
+    filters = container_profile.translations(profile, version, request.arch.name)
+    return Translated(profile.read_bytes(), filters)
+
+
+def _key(
+    request: GuestRequest, clang: str, samples: Sequence[Sample], translated: Translated
+) -> str:
     in_tree = [path for sample in samples for path in (sample.user, sample.bpf)]
     parts = (
         source_digest(request.tree, (*HEADER_SOURCES, *LIBBPF_SOURCES, *in_tree)),
@@ -124,6 +149,8 @@ def _key(request: GuestRequest, clang: str, samples: Sequence[Sample]) -> str:
         request.toolchain.key,
         clang,
         " ".join(BPF_FLAGS),
+        hashlib.sha256(translated.profile).hexdigest(),
+        *translated.filters.values(),
         *(sample.name for sample in samples),
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
@@ -194,32 +221,59 @@ def _libbpf(request: GuestRequest) -> Path:
     return directory
 
 
-def _compile(
-    request: GuestRequest,
-    clang: str,
-    samples: Sequence[Sample],
-    include: Path,
-    libbpf: Path,
-    work: Path,
-) -> None:
-    """Fill ``work`` with everything."""
-    real = (libbpf / "libbpf.so").resolve()
-    for name in ("libbpf.so", "libbpf.so.1"):
-        shutil.copy2(real, work / name)
-    resource = Path(proc.run([clang, "-print-resource-dir"]).stdout.strip()) / "include"
-    own = [f"-I{libbpf / 'include'}", "-isystem", str(include)]
-    bpf = [clang, *BPF_FLAGS, "-isystem", str(resource), *own]
-    bpf.append(f"-D__TARGET_ARCH_{request.arch.bpf_target}")
-    native = [f"{request.arch.toolchain_prefix}gcc", "-O2", "-Wall"]
-    for source in _filters():
-        _cc([*bpf, "-c", source, "-o", work / source.name.replace(".c", ".o")], source)
-    for source in _native():
-        _cc([*native, "-static", source, "-o", work / source.stem], source)
-    for sample in samples:
-        user, filter_ = request.tree.path / sample.user, request.tree.path / sample.bpf
-        _cc([*bpf, "-c", filter_, "-o", work / f"{sample.name}.bpf.o"], filter_)
+@dataclass(frozen=True)
+class _Made:
+    """What a set is made from. ``include``: the tree's UAPI headers, ``libbpf``: its libbpf."""
+
+    request: GuestRequest
+    clang: str
+    samples: Sequence[Sample]
+    translated: Translated
+    include: Path
+    libbpf: Path
+
+    @functools.cached_property
+    def resources(self) -> Path:
+        """The compiler's own headers."""
+        return Path(proc.run([self.clang, "-print-resource-dir"]).stdout.strip()) / "include"
+
+    def compile(self, work: Path) -> None:
+        """Fill ``work`` with everything."""
+        real = (self.libbpf / "libbpf.so").resolve()
+        for name in ("libbpf.so", "libbpf.so.1"):
+            shutil.copy2(real, work / name)
+        self._filters(work)
+        for source in _native():
+            _cc([*self._gcc(), "-static", source, "-o", work / source.stem], source)
+        for sample in self.samples:
+            self._sample(sample, work)
+
+    def _filters(self, work: Path) -> None:
+        for source in _filters():
+            self._bpf(source, work / source.name.replace(".c", ".o"))
+        (work / PROFILE).write_bytes(self.translated.profile)
+        for name, text in self.translated.filters.items():
+            # The source stays, for who wants to read it.
+            source = work / f"{name}.bpf.c"
+            source.write_text(text)
+            self._bpf(source, work / f"{name}.bpf.o")
+
+    def _sample(self, sample: Sample, work: Path) -> None:
+        user, filter_ = (self.request.tree.path / name for name in (sample.user, sample.bpf))
+        self._bpf(filter_, work / f"{sample.name}.bpf.o")
         link = (str(work / "libbpf.so"), "-Wl,-rpath,$ORIGIN")
-        _cc([*native, *own, user, "-o", work / sample.name, *link], user)
+        _cc([*self._gcc(), *self._includes(), user, "-o", work / sample.name, *link], user)
+
+    def _gcc(self) -> list[str]:
+        return [f"{self.request.arch.toolchain_prefix}gcc", "-O2", "-Wall"]
+
+    def _includes(self) -> list[str]:
+        return [f"-I{self.libbpf / 'include'}", "-isystem", str(self.include)]
+
+    def _bpf(self, source: Path, output: Path) -> None:
+        system = ["-isystem", str(self.resources), *self._includes()]
+        target = [f"-I{GALLERY}", f"-D__TARGET_ARCH_{self.request.arch.bpf_target}"]
+        _cc([self.clang, *BPF_FLAGS, *system, *target, "-c", source, "-o", output], source)
 
 
 def _cc(command: Sequence[str | os.PathLike[str]], source: Path) -> None:

@@ -47,6 +47,7 @@ class FakeHost:
     headers: set[str] = field(
         default_factory=lambda: {"gelf.h", "zlib.h", "openssl/ssl.h", "sys/capability.h"}
     )
+    files: set[str] = field(default_factory=set)
     os: OsRelease = DEBIAN
     llvm: tuple[int, ...] = (19, 16, 15, 14)
 
@@ -59,6 +60,9 @@ class FakeHost:
 
     def header(self, name: str) -> bool:
         return name in self.headers
+
+    def file(self, path: str) -> bool:
+        return path in self.files
 
     def release(self) -> OsRelease:
         return self.os

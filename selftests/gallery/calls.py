@@ -16,7 +16,8 @@ CALLS_MAX = 512
 
 
 @functools.cache
-def _library() -> ctypes.CDLL:
+def library() -> ctypes.CDLL:
+    """libseccomp itself. Raises OSError where it is not."""
     library = ctypes.CDLL("libseccomp.so.2")
     library.seccomp_syscall_resolve_num_arch.restype = ctypes.c_void_p
     return library
@@ -27,7 +28,7 @@ def number(name: str) -> int:
 
     Raises KeyError if there is no call of that name anywhere: seccomp_syscall_resolve_name(3).
     """
-    found = int(_library().seccomp_syscall_resolve_name(name.encode()))
+    found = int(library().seccomp_syscall_resolve_name(name.encode()))
     if found == -1:
         raise KeyError(name)
     # Others below zero are libseccomp's own, for calls of other architectures.
@@ -36,14 +37,32 @@ def number(name: str) -> int:
 
 def name(number: int, arch: int) -> str:
     """A call's name, for an ``AUDIT_ARCH_*``; the number where nobody knows one."""
-    library = _library()
-    found = library.seccomp_syscall_resolve_num_arch(ctypes.c_uint32(arch), ctypes.c_int(number))
+    found = library().seccomp_syscall_resolve_num_arch(ctypes.c_uint32(arch), ctypes.c_int(number))
     if not found:
         return str(number)
     text = ctypes.string_at(found).decode()
     # The caller is to free it: seccomp_syscall_resolve_num_arch(3).
     ctypes.CDLL(None).free(ctypes.c_void_p(found))
     return text
+
+
+def arch_token(arch: str) -> int:
+    """libseccomp's number for an architecture, such as SCMP_ARCH_X86_64: its ``AUDIT_ARCH_*``, but
+    for x32, which the kernel gives no number of its own. Raises KeyError.
+    """
+    name = arch.removeprefix("SCMP_ARCH_").lower().encode()
+    token = int(library().seccomp_arch_resolve_name(name)) & 0xFFFFFFFF
+    if not token:
+        raise KeyError(arch)
+    return token
+
+
+def number_of(name: str, arch: int) -> int | None:
+    """A call's number for an :func:`arch_token`; below zero, libseccomp's own, if that has no call
+    of this name or has it within another; None if nobody knows the name.
+    """
+    found = int(library().seccomp_syscall_resolve_name_arch(ctypes.c_uint32(arch), name.encode()))
+    return None if found == -1 else found
 
 
 def table(names: Iterable[str]) -> bytes:

@@ -15,13 +15,18 @@ SAMPLE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes
 
 
 class Loaded:
-    """``NAME.bpf.o`` with its ``config``, loaded. Raises OSError if the kernel refuses it."""
+    """``NAME.bpf.o`` with its ``config``, b"" if it has none, loaded.
+
+    Raises OSError if the kernel refuses it.
+    """
 
     def __init__(self, name: str, config: bytes, program: str | None = None) -> None:
         self._object = BpfObject(name)
-        self._object.set_rodata(config)
+        if config:
+            self._object.set_rodata(config)
         self._object.load()
-        self.prog = self._object.prog(program or name)
+        self._program = program or name
+        self.prog = self._object.prog(self._program)
 
     def install(self, flags: int = 0) -> int:
         """Put it on the calling thread, for good; a listener if the flags ask for one."""
@@ -32,6 +37,10 @@ class Loaded:
         """The filter's 64-bit variables: all that it has in .bss."""
         data = self._object.map(".bss").lookup()
         return struct.unpack(f"={len(data) // 8}Q", data)
+
+    def insns(self) -> int:
+        """How many instructions it has."""
+        return self._object.insns(self._program)
 
     def events(self) -> Events:
         """The ring buffer ``events``."""

@@ -36,6 +36,7 @@ def libbpf() -> ctypes.CDLL:
         ("bpf_object__find_map_by_name", pointer, pointer, text),
         ("bpf_program__fd", number, pointer),
         ("bpf_program__set_attach_target", number, pointer, number, text),
+        ("bpf_program__insn_cnt", ctypes.c_size_t, pointer),
         ("bpf_program__type", number, pointer),
         ("bpf_program__set_autoload", number, pointer, ctypes.c_bool),
         ("bpf_map__fd", number, pointer),
@@ -107,6 +108,10 @@ class BpfObject:
     def prog_type(self, name: str) -> int:
         """The type that libbpf took from the program's section."""
         return int(libbpf().bpf_program__type(self._find_prog(name)))
+
+    def insns(self, name: str) -> int:
+        """How many instructions a program has."""
+        return int(libbpf().bpf_program__insn_cnt(self._find_prog(name)))
 
     def map(self, name: str) -> Map:
         """A map by its name, once loaded; ``.data``, ``.bss`` and ``.rodata`` are maps too."""
