@@ -24,6 +24,7 @@ ENVIRONMENT = "SECCOMP_LAB_CONTAINER_PROFILE"
 """Names another profile, of Docker's, of Podman's or of the OCI runtime specification's format."""
 
 HOST = Path("/usr/share/containers/seccomp.json")
+MEMBER = HOST.relative_to("/")
 PACKAGE = "golang-github-containers-common"
 
 
@@ -93,9 +94,9 @@ def _unpack(deb: Path, own: Path) -> None:
     own.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=own.parent) as scratch:
         proc.run(["dpkg-deb", "-x", deb, scratch])
-        found = Path(scratch, *HOST.parts[1:])
+        found = Path(scratch, MEMBER)
         if not found.is_file():
-            raise LabError(f"There is no {HOST} in {deb}.")
+            raise LabError(f"There is no {MEMBER} in {deb}.")
         shutil.move(found, own)
 
 

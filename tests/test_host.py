@@ -95,6 +95,15 @@ def test_old_pahole_is_no_fault_since_the_lab_brings_its_own() -> None:
     assert "pahole" not in missing_packages(check(FakeHost()), optional=True)
 
 
+def test_a_container_profile_is_looked_for_and_not_installed() -> None:
+    item = by_name(FakeHost())["container profile"]
+    assert (item.found, item.ok, item.blocking) == ("", False, False)
+    assert item.package == "golang-github-containers-common"
+    assert item.package not in missing_packages(check(FakeHost()), optional=True)
+    there = FakeHost(files={"/usr/share/containers/seccomp.json"})
+    assert by_name(there)["container profile"].ok
+
+
 def test_old_default_clang_is_passed_over_for_a_versioned_one() -> None:
     probe = FakeHost()
     probe.commands["clang"] = "Debian clang version 14.0.6"
@@ -162,7 +171,7 @@ def test_packages_by_family(release: OsRelease, family: str, package: str) -> No
 def test_every_row_names_a_package_for_every_family() -> None:
     for tool in host.TOOLS:
         assert set(tool.packages) == set(host.FAMILIES), tool.name
-        assert bool(tool.commands) != bool(tool.headers), tool.name
+        assert [tool.commands, tool.headers, tool.files].count(()) == 2, tool.name
 
 
 def test_table_lines_up_and_marks_what_is_missing(cache: Cache) -> None:

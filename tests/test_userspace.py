@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import host, userspace
+from lab import container_profile, host, userspace
 from lab.cache import Cache
 from lab.errors import LabError
 from lab.toolchain import find_toolchain
@@ -57,6 +57,12 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
     monkeypatch.setattr(userspace, "FILTERS", (filters,))
     monkeypatch.setattr(userspace, "NATIVE", native)
     monkeypatch.setattr(host, "command", lambda *_: "clang")
+    profile = tmp_path / "profile.json"
+    profile.write_text("{}")
+    monkeypatch.setenv(container_profile.ENVIRONMENT, str(profile))
+    monkeypatch.setattr(
+        container_profile, "translations", lambda path, *_: {"made": f"of {path.read_text()}"}
+    )
     return made
 
 
@@ -76,8 +82,11 @@ def test_a_set_is_made_once(workshop: Workshop, guest: Callable[[], GuestArtifac
     assert guest() == first
     assert workshop.log.read_text() == made
     assert first.files == (
+        "container_profile.json",
         "libbpf.so",
         "libbpf.so.1",
+        "made.bpf.c",
+        "made.bpf.o",
         "one.bpf.o",
         "test_seccomp",
         "test_seccomp.bpf.o",
@@ -99,6 +108,17 @@ def test_a_changed_filter_makes_a_new_set_and_leaves_the_old(
     assert (second.directory / "one.bpf.o").read_text() == "changed\n"
     # Headers and libbpf are not made again for a filter.
     assert workshop.log.read_text().count("headers") == 1
+
+
+def test_another_container_profile_makes_a_new_set(
+    workshop: Workshop, guest: Callable[[], GuestArtifacts]
+) -> None:
+    first = guest()
+    (workshop.root / "profile.json").write_text("[]")
+    second = guest()
+    assert (first.directory / "made.bpf.o").read_text() == "of {}"
+    assert (second.directory / "made.bpf.o").read_text() == "of []"
+    assert (second.directory / "container_profile.json").read_text() == "[]"
 
 
 def test_a_filter_that_does_not_compile_leaves_nothing(
