@@ -10,7 +10,7 @@ it loads where an LSM denies that.
 
 prints the filter for a container with these capabilities.
 
-What an attacker can still do: all that the profile allows, some 360 calls on x86-64, and that is
+What an attacker can still do: all that the profile allows, some 310 calls on x86-64, and that is
 what most escapes use. Arguments in memory (clone3's flags, what openat2 opens) are not looked at,
 and so the profile refuses or allows such calls as a whole. Capabilities are those at the start: who
 gains some later keeps his filter. Calls newer than the profile fall to its default, and names that
