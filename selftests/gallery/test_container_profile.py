@@ -53,7 +53,7 @@ def differences(asked: Sequence[Question], *answers: tuple[int, ...]) -> list[st
 
 @pytest.mark.parametrize("variant", [*container_profile.VARIANTS, "operators"])
 def test_all_calls_get_the_verdict_of_libseccomps_filter(variant: str) -> None:
-    """Every number of each way to make a call, and both sides of each condition on arguments."""
+    """Numbers to 1023 of each way to make a call, and both sides of each condition on arguments."""
     profile = profile_of(variant)
     asked = verdicts.questions(profile)
     answers = in_c(variant, asked), by_libseccomp(profile, asked)
