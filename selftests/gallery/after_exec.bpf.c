@@ -10,7 +10,10 @@ const volatile struct {
 	struct calls refused;
 } config;
 
-__u64 executed;
+struct {
+	__u64 executed;
+	__u64 refused;
+} state;
 
 SEC("seccomp")
 int after_exec(struct seccomp_data *ctx)
@@ -21,13 +24,14 @@ int after_exec(struct seccomp_data *ctx)
 		return SECCOMP_RET_KILL_PROCESS;
 	if (nr == config.execve_nr || nr == config.execveat_nr) {
 		/* The first of several that execute at once, and nobody sets it back. */
-		if (!__sync_fetch_and_or(&executed, 1))
+		if (!__sync_fetch_and_or(&state.executed, 1))
 			return SECCOMP_RET_ALLOW;
 	}
-	if (executed && has_call(&config.refused, nr))
-		return FAIL(config.error);
+	if (!state.executed || !has_call(&config.refused, nr))
+		return SECCOMP_RET_ALLOW;
+	__sync_fetch_and_add(&state.refused, 1);
 
-	return SECCOMP_RET_ALLOW;
+	return FAIL(config.error);
 }
 
 char _license[] SEC("license") = "GPL";

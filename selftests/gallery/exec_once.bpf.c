@@ -10,7 +10,10 @@ const volatile struct {
 	__u32 error;
 } config;
 
-__u64 executions;
+struct {
+	__u64 executions;
+	__u64 refused;
+} counters;
 
 SEC("seccomp")
 int exec_once(struct seccomp_data *ctx)
@@ -22,8 +25,9 @@ int exec_once(struct seccomp_data *ctx)
 	if (nr != config.execve_nr && nr != config.execveat_nr)
 		return SECCOMP_RET_ALLOW;
 	/* Two threads that execute at once get two numbers. */
-	if (__sync_fetch_and_add(&executions, 1) < config.budget)
+	if (__sync_fetch_and_add(&counters.executions, 1) < config.budget)
 		return SECCOMP_RET_ALLOW;
+	__sync_fetch_and_add(&counters.refused, 1);
 
 	return FAIL(config.error);
 }

@@ -11,10 +11,12 @@ const volatile struct {
 	__u64 asked;
 } config;
 
-/* Answers that cost the supervisor nothing, and those that it is asked for. */
+/* Answers that cost the supervisor nothing, those that it is asked for, and
+ * those of the first that were no. */
 struct {
 	__u64 answered;
 	__u64 notified;
+	__u64 refused;
 } counters;
 
 SEC("seccomp")
@@ -35,6 +37,7 @@ int notify_sockets(struct seccomp_data *ctx)
 	__sync_fetch_and_add(&counters.answered, 1);
 	if (family < FAMILIES && config.allowed >> family & 1)
 		return SECCOMP_RET_ALLOW;
+	__sync_fetch_and_add(&counters.refused, 1);
 
 	return FAIL(97); /* EAFNOSUPPORT */
 }

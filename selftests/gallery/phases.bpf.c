@@ -10,7 +10,10 @@ const volatile struct {
 	struct calls starting, serving;
 } config;
 
-__u32 serves;
+struct {
+	__u64 serves;
+	__u64 refused;
+} state;
 
 SEC("seccomp")
 int phases(struct seccomp_data *ctx)
@@ -20,11 +23,12 @@ int phases(struct seccomp_data *ctx)
 	if (is_foreign(ctx, config.arch))
 		return SECCOMP_RET_KILL_PROCESS;
 	if (nr == config.begins_nr) {
-		serves = 1;
+		state.serves = 1;
 		return SECCOMP_RET_ALLOW;
 	}
-	if (has_call(serves ? &config.serving : &config.starting, nr))
+	if (has_call(state.serves ? &config.serving : &config.starting, nr))
 		return SECCOMP_RET_ALLOW;
+	__sync_fetch_and_add(&state.refused, 1);
 
 	return FAIL(config.error);
 }

@@ -23,6 +23,8 @@ struct {
 	__type(value, struct window);
 } windows SEC(".maps");
 
+__u64 refused;
+
 SEC("seccomp")
 int rate_limit(struct seccomp_data *ctx)
 {
@@ -35,7 +37,7 @@ int rate_limit(struct seccomp_data *ctx)
 		return SECCOMP_RET_ALLOW;
 	window = bpf_task_storage_get(&windows, 0, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!window)
-		return FAIL(config.error);
+		goto refuse;
 	now = bpf_ktime_get_ns();
 	begins = window->begins;
 	/* Of threads that find the window over, one begins the next. */
@@ -44,6 +46,8 @@ int rate_limit(struct seccomp_data *ctx)
 		window->calls = 0;
 	if (__sync_fetch_and_add(&window->calls, 1) < config.limit)
 		return SECCOMP_RET_ALLOW;
+refuse:
+	__sync_fetch_and_add(&refused, 1);
 
 	return FAIL(config.error);
 }
