@@ -9,6 +9,7 @@ refuse; the path is compared as it lies in memory, so another spelling of it is 
 
 from __future__ import annotations
 
+import os
 import struct
 
 from selftests.gallery import calls
@@ -29,16 +30,21 @@ def load(
     """Have ``call`` fail with ``error``: each time, the ``nth`` time (1 is the first), or now and
     then; with a ``path``, only calls on that path are counted and fail.
 
-    Raises KeyError for an unknown call, ValueError for settings that are out of range.
+    Raises KeyError for an unknown call, ValueError as :func:`check` does.
     """
+    check(nth=nth, probability=probability, path=path)
+    share = min(round(probability * 2**32), 2**32 - 1)
+    argument = PATH_ARGUMENT.get(call, 0)
+    numbers = (NR.audit, calls.number(call), error, nth, share, argument)
+    return Loaded(NAME, struct.pack("=6I", *numbers) + os.fsencode(path))
+
+
+def check(*, nth: int, probability: float, path: str, **_: object) -> None:
+    """Raises ValueError for settings that are out of range, or contradict each other."""
     if nth < 0 or not 0 <= probability <= 1 or (nth and probability):
         raise ValueError(
             "nth counts from 1, probability is from 0 to 1, and it is one or the other"
         )
-    raw = path.encode()
-    if len(raw) >= PATH_SIZE:
-        raise ValueError(f"a path of {len(raw)} bytes; {PATH_SIZE - 1} is the limit")
-    share = min(round(probability * 2**32), 2**32 - 1)
-    argument = PATH_ARGUMENT.get(call, 0)
-    numbers = (NR.audit, calls.number(call), error, nth, share, argument)
-    return Loaded(NAME, struct.pack("=6I", *numbers) + raw)
+    size = len(os.fsencode(path))
+    if size >= PATH_SIZE:
+        raise ValueError(f"a path of {size} bytes; {PATH_SIZE - 1} is the limit")

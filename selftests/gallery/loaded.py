@@ -36,7 +36,7 @@ class Loaded:
     def counters(self) -> tuple[int, ...]:
         """The filter's 64-bit variables: all that it has in .bss."""
         data = self._object.map(".bss").lookup()
-        return struct.unpack(f"={len(data) // 8}Q", data)
+        return struct.unpack_from(f"={len(data) // 8}Q", data)
 
     def insns(self) -> int:
         """How many instructions it has."""
@@ -77,6 +77,10 @@ class Events:
     def _sample(self, _: int, data: int, size: int) -> int:
         self._records.append(ctypes.string_at(data, size))
         return 0
+
+    def fileno(self) -> int:
+        """The ring buffer's descriptor: readable when there are records."""
+        return self._map.fd
 
     def read(self, timeout: float = 0) -> list[bytes]:
         """What has come since the last time; waits up to ``timeout`` seconds for the first."""
