@@ -7,19 +7,19 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from lab import manifest, report, review_check, rundir, splatgate, splats
+from lab import report, review_check, rundir, splatgate
 from lab.arches import find_arch
-from lab.boot import CONSOLE_LOG, EXITED, Listeners, run_guest, run_shell
+from lab.boot import run_shell
 from lab.deadline import Limits
-from lab.errors import ExitCode, LabError, UsageError
+from lab.errors import ExitCode, UsageError
 from lab.guest_script import GuestCommand
 from lab.matrix import run_matrix
+from lab.onecommand import patient, perform, prepared
 from lab.options import (
     CONTEXT_SETTINGS,
     Session,
@@ -34,21 +34,13 @@ from lab.pipeline import (
     Plan,
     bring_build,
     bring_config,
-    bring_kernel,
     bring_source,
-    choose_accelerator,
-    early_manifest,
-    guest_limits,
-    guest_request,
     held,
 )
 from lab.profiles import Profile, find_profile, find_profiles
 from lab.testrun import TestOptions, run_tests
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-FOREVER = 365 * 24 * 3600.0
-"""Seconds for which a command that a person has started may be silent."""
 
 
 def plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -183,58 +175,16 @@ def boot(session: Session, plan: Plan, command: tuple[str, ...], limits: tuple[s
         raise UsageError(
             "A shell in the guest needs a terminal.", hint="Or a command: lab boot -- COMMAND."
         )
-    kernel = bring_kernel(session, plan)
-    accelerator = choose_accelerator(session, plan.arch)
-    run = rundir.create(session.cache, "boot")
-    patience = {} if command and "silence" in overrides else {"silence": FOREVER, "total": FOREVER}
-    bounds = guest_limits(plan, accelerator, {**patience, **overrides})
-    request = guest_request(plan, kernel, accelerator, run.path, bounds)
     reproduce = ["scripts/lab", "boot", *plan.options(), *(("--", *command) if command else ())]
-    manifest.write(
-        run.path,
-        **early_manifest(session, plan, run.id, reproduce),
-        **kernel.configured.source.describe(),
-        accelerator=asdict(accelerator),
-        limits=bounds.as_dict(),
-    )
-    with session.cache.lock_entry(run.path, "booting", session.ui.say):
+    bounds = patient(overrides) if command else {**patient({}), **overrides}
+    with prepared(session, plan, "boot", reproduce, bounds) as ready:
         if not command:
             session.ui.say("a root shell in the guest; `exit` powers it off")
-            run_shell(request)
+            run_shell(ready.request)
             return ExitCode.PASSED
         environment = {"PATH": os.environ.get("PATH", os.defpath)}
-        listeners = Listeners(stdout=_copy(sys.stdout), stderr=_copy(sys.stderr))
-        end = run_guest(
-            request,
-            GuestCommand(command, Path.cwd(), environment, plan.profile.sysctls),
-            listeners,
-        )
-    found = [splat for splat in _scan(session, run.path) if splat.allowed is None]
-    for splat in found:
-        session.ui.warn(f"{splat.kind}: {splat.headline} ({CONSOLE_LOG}:{splat.line})")
-    if end.outcome == EXITED and end.status is not None:
-        return end.status
-    session.ui.warn(f"{end.detail} See {run.path}.")
-    return ExitCode.KERNEL if found else ExitCode.INFRA
-
-
-def _scan(session: Session, directory: Path) -> list[splats.Splat]:
-    try:
-        return splats.scan_file(directory / CONSOLE_LOG, splats.load_allowlist())
-    except LabError as error:
-        session.ui.warn(error.message)
-        return []
-
-
-def _copy(stream: Any) -> Callable[[bytes], None]:
-    """Passes bytes on to a text stream's file as they are."""
-
-    def write(data: bytes) -> None:
-        stream.flush()
-        stream.buffer.write(data)
-        stream.buffer.flush()
-
-    return write
+        in_guest = GuestCommand(command, Path.cwd(), environment, plan.profile.sysctls)
+        return perform(session, ready.request, in_guest)
 
 
 @click.command(context_settings=CONTEXT_SETTINGS)
