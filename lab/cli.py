@@ -27,6 +27,8 @@ COMMANDS: dict[str, str] = {
     "config": "lab.commands_guest:config",
     "build": "lab.commands_guest:build",
     "boot": "lab.commands_guest:boot",
+    "run": "lab.commands_gallery:run",
+    "trace": "lab.commands_gallery:trace",
     "test": "lab.commands_guest:test",
     "kselftest": "lab.commands_kselftest:kselftest",
     "splat-gate": "lab.commands_guest:splat_gate",

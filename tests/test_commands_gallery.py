@@ -1,0 +1,153 @@
+"""``lab run`` and ``lab trace``: what is refused before a stage is started, what the guest gets."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lab import PROJECT_ROOT, commands_gallery, onecommand
+from lab.cache import Cache
+from lab.cli import run_cli
+from lab.errors import ExitCode
+from lab.guest_script import GuestCommand
+from lab.onecommand import FOREVER, patient
+from selftests.gallery import calls
+
+
+@dataclass
+class Guest:
+    """Stands in for one: what it was given, what it tells."""
+
+    commands: list[GuestCommand] = field(default_factory=list)
+    reproduce: list[str] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+    limits: dict[str, float] = field(default_factory=dict)
+    lines: tuple[str, ...] = ()
+    status: int = 0
+
+    @contextmanager
+    def prepared(
+        self, _: Any, __: Any, kind: str, command: list[str], limits: dict[str, float]
+    ) -> Iterator[Any]:
+        self.kinds.append(kind)
+        self.reproduce, self.limits = command, limits
+        artifacts = SimpleNamespace(directory=Path("/artifacts"))
+        yield SimpleNamespace(kernel=SimpleNamespace(artifacts=artifacts), request=None)
+
+    def perform(self, _: Any, __: Any, command: GuestCommand, event: Any) -> int:
+        self.commands.append(command)
+        for line in self.lines:
+            event(line)
+        return self.status
+
+
+@pytest.fixture
+def guest(monkeypatch: pytest.MonkeyPatch) -> Guest:
+    """No kernel, and a library that knows one call."""
+    made = Guest()
+    monkeypatch.setattr(commands_gallery, "prepared", made.prepared)
+    monkeypatch.setattr(commands_gallery, "perform", made.perform)
+    monkeypatch.setattr(calls, "number", {"openat": 257}.__getitem__)
+    monkeypatch.setattr(calls, "name", lambda number, _: str(number))
+    return made
+
+
+def lab(cache: Cache, *arguments: str) -> int:
+    name, *rest = arguments
+    return run_cli([name, "--cache", str(cache.root), *rest])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--", "true"], "Which filter?"),
+        (["run", "--filter", "exec_once"], "Which command?"),
+        (["run", "--filter", "nonsense", "--", "true"], "There is no filter 'nonsense'."),
+        (["run", "--filter", "exec_once", "--set", "x=1", "--", "true"], "no parameter 'x'"),
+        (["run", "--filter", "exec_once", "--set", "budget=x", "--", "true"], "'x' is no number"),
+        (["run", "--filter", "exec_once", "--control", "--", "true"], "need the series"),
+        (["run", "--filter", "exec_once", "--limit", "x=1", "--", "true"], "no limit 'x'"),
+        (["run", "--filter", "exec_once", "--output", "/nowhere/x", "--", "true"], "No such file"),
+        (["trace"], "Which command?"),
+        (["trace", "--calls", "nonsense", "--", "true"], "no system call 'nonsense'"),
+        (["trace", "--format", "xml", "--", "true"], "'xml' is not one of"),
+        (["trace", "--profile", "control", "--", "true"], "need the series"),
+    ],
+)
+def test_wrong_input_is_told_before_a_stage_is_started(
+    cache: Cache,
+    guest: Guest,
+    arguments: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert lab(cache, *arguments) == ExitCode.USAGE
+    assert said in capsys.readouterr().err
+    assert guest.kinds == []
+
+
+def test_the_list_takes_no_guest(
+    cache: Cache, guest: Guest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lab(cache, "run", "--list") == ExitCode.PASSED
+    assert capsys.readouterr().out.startswith("exec_once ")
+    assert guest.kinds == []
+
+
+def test_the_guest_gets_the_callers_words_and_his_directory(
+    cache: Cache, guest: Guest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    guest.status = 7
+    words = ["--filter", "inject_fault", "--set", "call=openat", "--set", "path=a b"]
+    assert lab(cache, "run", *words, "--", "cat", "--", "-n") == 7
+    (command,) = guest.commands
+    assert command.argv == (
+        *(sys.executable, "-B", "-m", "selftests.gallery.run"),
+        *(*words, "--directory", str(tmp_path), "--", "cat", "--", "-n"),
+    )
+    assert command.directory == PROJECT_ROOT
+    assert set(command.environment) == {"PATH", "SECCOMP_LAB_GUEST"}
+    assert command.environment["SECCOMP_LAB_GUEST"] == "/artifacts"
+    assert guest.kinds == ["run"]
+    assert guest.reproduce[: len(words) + 2] == ["scripts/lab", "run", *words]
+    assert guest.reproduce[-4:] == ["--", "cat", "--", "-n"]
+
+
+def test_a_trace_into_a_file_comes_out_of_the_guest_line_by_line(
+    cache: Cache, guest: Guest, tmp_path: Path
+) -> None:
+    guest.lines = ('{"path": "/a"}', '{"path": "/b"}')
+    output = tmp_path / "trace"
+    options = ["--format", "json", "--calls", "openat"]
+    assert lab(cache, "trace", *options, "--output", str(output), "--", "ls") == 0
+    assert output.read_text() == '{"path": "/a"}\n{"path": "/b"}\n'
+    argv = guest.commands[0].argv
+    assert argv[argv.index("--format") :][:4] == tuple(options)
+    assert argv[argv.index("--output") + 1] == "/run/seccomp-lab/events.ndjson"
+    assert guest.reproduce[2:8] == [*options, "--output", str(output)]
+
+
+def test_a_host_without_libseccomp_is_infrastructure(
+    cache: Cache, guest: Guest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(_: str) -> int:
+        raise OSError("libseccomp.so.2: cannot open shared object file")
+
+    monkeypatch.setattr(calls, "number", missing)
+    assert lab(cache, "trace", "--calls", "openat", "--", "ls") == ExitCode.INFRA
+    assert "libseccomp.so.2: cannot open" in capsys.readouterr().err
+    assert guest.kinds == []
+
+
+def test_a_command_may_be_silent_unless_its_caller_says_how_long() -> None:
+    assert patient({"boot": 5}) == {"silence": FOREVER, "total": FOREVER, "boot": 5}
+    assert patient({"silence": 5}) == {"silence": 5}
+    assert onecommand.FOREVER > 10**7
