@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab import cli, proc
-from lab.bench import MIB, Figure, Memory
+from lab.labbench import MIB, Figure, Memory
 
 EAT = "x = bytearray(60 << 20); print(1, flush=True); import time; time.sleep(30)"
 
@@ -50,5 +50,5 @@ def test_what_make_starts_does_not_count(tmp_path: Path) -> None:
 
 
 def test_an_unknown_measurement_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(cli.COMMANDS, "bench", "lab.bench:bench")
-    assert cli.run_cli(["bench", "nonsense"]) == 2
+    monkeypatch.setitem(cli.COMMANDS, "bench-lab", "lab.labbench:bench")
+    assert cli.run_cli(["bench-lab", "nonsense"]) == 2

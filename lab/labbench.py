@@ -343,6 +343,6 @@ def bench(session: Session, what: tuple[str, ...], expression: str | None) -> in
 
 if __name__ == "__main__":
     # A command like the others, but for the table: it is about the lab, not about kernels.
-    cli.COMMANDS["bench"] = "lab.bench:bench"
-    sys.argv[1:1] = ["bench"]
+    cli.COMMANDS["bench-lab"] = "lab.labbench:bench"
+    sys.argv[1:1] = ["bench-lab"]
     cli.main()
