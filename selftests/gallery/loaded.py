@@ -42,9 +42,13 @@ class Loaded:
         """How many instructions it has."""
         return self._object.insns(self._program)
 
+    def ring(self) -> Map:
+        """The ring buffer ``events``, for a reader of one's own."""
+        return self._object.map("events")
+
     def events(self) -> Events:
         """The ring buffer ``events``."""
-        return Events(self._object.map("events"))
+        return Events(self.ring())
 
     def close(self) -> None:
         """Let go of it. An installed filter stays."""
