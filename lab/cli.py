@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "kselftest": "lab.commands_kselftest:kselftest",
     "splat-gate": "lab.commands_guest:splat_gate",
     "fuzz": "lab.commands_fuzz:fuzz",
+    "bench": "lab.commands_bench:bench",
     "report": "lab.commands_guest:report_command",
     "runs": "lab.commands_guest:runs",
     "compare": "lab.commands_compare:compare_command",

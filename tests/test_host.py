@@ -36,6 +36,7 @@ VERSIONS = {
     "depmod": "kmod version 30", "cpio": "cpio (GNU cpio) 2.13",
     "zstd": "*** zstd command line interface 64-bits v1.5.4, by Yann Collet ***",
     "openssl": "OpenSSL 3.0.19 27 Jan 2026", "sparse": "0.6.4 (Debian: 0.6.4-3)",
+    "strace": "strace -- version 6.1\nCopyright (c) 1991-2022 The strace developers",
 }  # fmt: skip
 
 
@@ -83,7 +84,7 @@ def test_host_with_everything_lacks_nothing_required() -> None:
         "git": "2.39.5", "tar": "1.34", "xz": "5.4.1", "gpgv": "2.2.40", "flex": "2.6.4",
         "bison": "3.8.2", "gcc": "12.2.0", "make": "4.3", "ld": "2.40", "bc": "1.07.1",
         "perl": "5.36.0", "rsync": "3.2.7", "pahole": "1.24", "ccache": "4.7.5", "cpio": "2.13",
-        "zstd": "1.5.4", "openssl": "yes", "sparse": "0.6.4",
+        "zstd": "1.5.4", "openssl": "yes", "sparse": "0.6.4", "strace": "6.1",
     }  # fmt: skip
     assert (found["udev"].found, found["kmod"].found) == ("252", "30")
     assert found["qemu"].found == "7.2.22"
