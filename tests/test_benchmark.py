@@ -220,12 +220,14 @@ def test_the_two_languages_look_at_the_same_things() -> None:
 def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rounds: int) -> list[dict[str, Any]]:
     """Events of a table with one row of each kind."""
 
+    values: dict[str, list[float]] = {"a": [9.0, 1.5, 1.5], "b": [9.0, 1.5, 1.5]}
+
     def sample(row: dict[str, Any], shelf: object) -> float:  # noqa: ARG001
         if row["id"] == "bad":
             raise measure.Unmeasured("it is bad")
         if row["id"] == "gone":
             raise measure.NotThere("not there: tool")
-        return 1.5
+        return values[row["id"]].pop(0)
 
     monkeypatch.setattr(guest_main, "sample", sample)
     monkeypatch.setattr(guest_main, "KMSG", tmp_path / "kmsg")
@@ -241,8 +243,8 @@ def test_rows_take_turns_and_a_bad_one_is_told_once(
 ) -> None:
     events = played(tmp_path, monkeypatch, 2)
     assert [(event["event"], event.get("row")) for event in events] == [
-        *(("table", None), ("sample", "a"), ("unmeasured", "bad"), ("not there", "gone")),
-        *(("sample", "b"), ("sample", "a"), ("sample", "b")),
+        *(("table", None), ("warm", "a"), ("unmeasured", "bad"), ("not there", "gone")),
+        *(("warm", "b"), ("sample", "a"), ("sample", "b"), ("sample", "a"), ("sample", "b")),
     ]
     collected = Collected()
     for event in events:
@@ -435,6 +437,8 @@ def test_a_row_that_lost_its_way_has_no_samples() -> None:
 
 def test_numbers_have_the_digits_that_they_are_good_for() -> None:
     assert (number(4.26), number(12345.6), number(None)) == ("4.3", "12346", "-")
+    shares = [result.share(value) for value in (0.000123, 1.05, 84.61, None)]
+    assert shares == ["0.00012", "1.050", "84.6", "-"]
 
 
 # --- base against series --------------------------------------------------------------------
@@ -460,6 +464,8 @@ def test_as_much_as_two_boots_of_one_kernel_differ_is_noise() -> None:
     assert verdict([100], [102], [104], [106]) == WITHIN
     assert verdict([100], [104], [101], [105]) == SLOWER
     assert verdict([104], [100], [105], [101]) == FASTER
+    # One boot that went astray is the noise, whichever kernel it was of.
+    assert verdict([1], [20], [1], [1]) == verdict([20], [1], [1], [1]) == WITHIN
 
 
 def test_as_much_as_rounds_differ_is_noise() -> None:

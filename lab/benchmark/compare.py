@@ -2,9 +2,9 @@
 
 A guest's figures depend on how its kernel came to lie in memory, which a boot decides, so each
 kernel is booted twice, by turns: base, series, base, series. A kernel's figure is the mean of its
-boots' medians. The noise of a row is the largest of four things, relative to the kernel's figure:
-the distance between the medians of the two boots, of either kernel, and between the quartiles of
-the rounds, of any boot. A row is within noise if base and series differ by no more than that.
+boots' medians. The noise of a row is the largest of these: the distance between the medians of the
+two boots, of either kernel, and between the quartiles of the rounds, of any boot. A row is within
+noise if the figures of base and series differ by no more than that.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.benchmark.figures import Figure, Samples, quartile_distance
-from lab.benchmark.result import ratio_document, row_document
+from lab.benchmark.result import number, ratio_document, row_document
 from lab.benchmark.tables import BASE_SERIES, BOTH_KERNELS, Row, Table
 
 BASE, SERIES = "base", "series"
@@ -50,10 +50,10 @@ class Side:
 
     @property
     def noise(self) -> float:
-        """Relative to the figure."""
+        """The largest of the distances, in ns."""
         medians = self.medians
         quartiles = [quartile_distance(boot.values()) for boot in self.boots]
-        return max(max(medians) - min(medians), *quartiles) / self.figure.median
+        return max(max(medians) - min(medians), *quartiles)
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,10 @@ class Comparison:
 
     @property
     def noise(self) -> float:
-        """Of the noisier kernel; 0 where nothing was measured."""
-        return max((side.noise for side in (self.base, self.series) if side), default=0.0)
+        """Of the noisier kernel, relative to the base; 0 where nothing was measured."""
+        if self.base is None or self.series is None:
+            return 0.0
+        return max(self.base.noise, self.series.noise) / self.base.figure.median
 
     @property
     def verdict(self) -> str:
@@ -132,7 +134,7 @@ def table_document(found: Sequence[Comparison], calls: int) -> dict[str, Any]:
                 comparison.row,
                 side.figure if side else None,
                 comparison.row.calls(calls),
-                f"noise {100 * side.noise:.1f} %" if side else UNKNOWN,
+                f"noise {number(side.noise)}" if side else UNKNOWN,
             )
             rows.append({**document, "group": group, "label": f"{comparison.row.label}, {group}"})
     return {

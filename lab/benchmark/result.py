@@ -152,8 +152,7 @@ def document(
 def text(result: Mapping[str, Any], references: Mapping[str, str] | None = None) -> list[str]:
     """bench.json for people. ``references``: by table, the label that others are put beside."""
     accelerator = result["accelerator"]["name"]
-    jit = result["jit"]
-    lines = [f"{result['kernel']}, {accelerator}, {result['cpu']}, bpf_jit_enable {jit}"]
+    lines = [f"{result['kernel']}, {accelerator}, {result['cpu']}"]
     lines += result["notes"]
     for table in result["tables"]:
         reference = (references or {}).get(table["name"], "")
@@ -206,6 +205,8 @@ def share(value: float | None) -> str:
     """A ratio likewise."""
     if value is None:
         return "-"
+    if abs(value) < 0.1:
+        return f"{value:.2g}"
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 

@@ -340,7 +340,9 @@ class _Run:
     def _keep(self) -> list[str]:
         """bench.json and bench.txt; the lines of the latter."""
         calls = self._options.calls
-        notes = [f"{self._options.rounds} rounds; a row's low and high are its extremes."]
+        guest = next((one.guest for one in reversed(self._collected) if one.guest), {})
+        notes = [_about(guest)] if guest else []
+        notes.append(f"{self._options.rounds} rounds; a row's low and high are its extremes.")
         if self._options.both:
             found = self._comparisons()
             tables = [compare.table_document(found, calls)]
@@ -353,12 +355,16 @@ class _Run:
             references = {table.name: table.reference for table in chosen}
         notes.append("Ratios are taken round by round; they are medians of those.")
         accelerator = asdict(self._accelerator) if self._accelerator else {"name": "", "reason": ""}
-        guest = next((one.guest for one in reversed(self._collected) if one.guest), {})
         whole = result.document(accelerator, guest, notes, tables)
         atomic_write(self._directory / result.NAME, json.dumps(whole, indent=1) + "\n")
         lines = result.text(whole, references)
         atomic_write(self._directory / result.TEXT, "\n".join(lines) + "\n")
         return lines
+
+
+def _about(guest: Mapping[str, Any]) -> str:
+    jit, harden, cpus = (guest.get(name) for name in ("jit", "jit_harden", "cpus"))
+    return f"bpf_jit_enable {jit}, bpf_jit_harden {harden}, {cpus} processors."
 
 
 def _where(collected: Collected) -> str:

@@ -221,7 +221,7 @@ def threads(cpus: int) -> Table:
 
 
 LENGTHS = (16, 64, 256, 1024, 4096)
-LONGER = (16384,)
+LONGER = (16384, 32768)
 LOADED_ONLY = (65536,)
 """A path of filters may have 32768 instructions in all (MAX_INSNS_PER_PATH, kernel/seccomp.c)."""
 

@@ -20,7 +20,7 @@
  * in ns. See selftests/bench/.
  */
 #include <fcntl.h>
-#include <linux/elf.h>
+#include <linux/membarrier.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -543,26 +543,27 @@ static int logged(char **argv)
 
 /* --- single installations ----------------------------------------------------------------- */
 
-static int load(char **argv)
+#define SHORT	16
+
+/*
+ * The programs of processes that have ended are freed after a grace period, by
+ * a worker, and taking down the code of a long one keeps others from getting
+ * memory for theirs: somebody else waits for that.
+ */
+static void quiet(void)
 {
-	u64 took;
+	struct filter filter = { .classic = classic_list(SHORT), .prog = -1 };
+	pid_t child;
 
-	load_list(atoi(argv[0]), &took);
-	report(took, 0);
-	return 0;
-}
-
-static int attach_once(char **argv)
-{
-	struct filter filter = parse(argv[0]);
-	u64 took;
-
-	if (filter.length)
-		filter.prog = load_list(filter.length, &took);
-	no_new_privs();
-	attach(&filter, 0, &took);
-	report(took, 0);
-	return 0;
+	for (int i = 0; i < 2; i++)
+		syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	usleep(20000);
+	child = fork();
+	if (!child) {
+		install(&filter, 0);
+		exit(0);
+	}
+	exit_code(child);
 }
 
 /* Of /proc/meminfo, in bytes: slabs, vmalloc() (programs and their code), per-CPU memory. */
@@ -604,8 +605,31 @@ static u64 settled(void)
 	return before;
 }
 
+static int load(char **argv)
+{
+	u64 took;
+
+	quiet();
+	load_list(atoi(argv[0]), &took);
+	report(took, 0);
+	return 0;
+}
+
+static int attach_once(char **argv)
+{
+	struct filter filter = parse(argv[0]);
+	u64 took;
+
+	if (filter.length)
+		filter.prog = load_list(filter.length, &took);
+	no_new_privs();
+	quiet();
+	attach(&filter, 0, &took);
+	report(took, 0);
+	return 0;
+}
+
 #define HOLDERS	4	/* a process's filters add up to a limit */
-#define SHORT	16
 #define EARLIER	400	/* filters of each of as many processes that take what is left free */
 
 static void wait_byte(int from)
