@@ -53,15 +53,13 @@ def test_a_fault_and_a_log_are_measured() -> None:
 def test_loads_and_attachments_are_measured() -> None:
     """Up to where a path of filters is too long."""
     shelf = Shelf()
-    assert sample(row("load", "", length=65536), shelf) > 0
-    assert sample(row("attach", "ebpf-list:16384"), shelf) > 0
+    assert sample(row("load", "", length=4096), shelf) > 0
+    assert sample(row("attach", "ebpf-list:1024"), shelf) > 0
     with pytest.raises(Unmeasured, match="Cannot allocate memory"):
         sample(row("attach", "ebpf-list:32769"), shelf)
 
 
 @language
 def test_the_memory_of_filters_is_counted() -> None:
-    """A program takes a page at least, and one that is there already takes none."""
-    shelf = Shelf()
-    assert sample(row("memory", "ebpf-list:16", copies=400), shelf) > 4096
-    assert sample(row("memory", "pure", copies=400), shelf) < 4096
+    """One that is attached many times takes less than the page that its program has."""
+    assert 0 < sample(row("memory", "pure", copies=400), Shelf()) < 4096
