@@ -46,8 +46,8 @@ def quartile_distance(values: Iterable[float]) -> float:
 def ratio(definition: Ratio, rows: Mapping[str, Samples]) -> Figure | None:
     """A ratio from the samples of its table's rows, by key.
 
-    None if a row has none, or if there is nothing left of the lower one once ``above`` is taken
-    off in any of the rounds: noise is then larger than what was to be measured.
+    None if a row has none, or if there is nothing left of one of them once ``above`` is taken off
+    in any of the rounds: noise is then larger than what was to be measured.
     """
     over, under = rows.get(definition.over, {}), rows.get(definition.under, {})
     above: Samples = dict.fromkeys(under, 0.0)
@@ -55,8 +55,8 @@ def ratio(definition: Ratio, rows: Mapping[str, Samples]) -> Figure | None:
         above = rows.get(definition.above, {})
     values = []
     for number in sorted(set(over) & set(under) & set(above)):
-        rest = under[number] - above[number]
-        if rest <= 0:
+        left, rest = over[number] - above[number], under[number] - above[number]
+        if left <= 0 or rest <= 0:
             return None
-        values.append((over[number] - above[number]) / rest)
+        values.append(left / rest)
     return summarize(values)
