@@ -219,16 +219,15 @@ def _launch(command: list[str], run_dir: Path, **options: Any) -> Iterator[pexpe
     environment = {**os.environ, "TMPDIR": str(scratch)}
     log = (run_dir / LAUNCHER_LOG).open("w", encoding="utf-8", errors="backslashreplace")
     try:
-        with proc.guarded() as announce:
+        with proc.guarded(command) as (program, *arguments):
             child = pexpect.spawn(
-                command[0],
-                command[1:],
+                program,
+                arguments,
                 env=environment,
                 encoding="utf-8",
                 codec_errors="backslashreplace",
                 searchwindowsize=SEARCH_WINDOW,
                 timeout=None,
-                preexec_fn=announce,
                 **options,
             )
             child.logfile_read = log

@@ -7,6 +7,7 @@ small watcher process ends it when the lab itself is killed: a parent-death sign
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import shutil
@@ -94,53 +95,57 @@ class _Watcher:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = 0
+        self._ends = (-1, -1)
         self._lock = threading.Lock()
 
     def forget(self) -> None:
-        with self._lock, suppress(BrokenPipeError):
+        with self._lock:
             os.write(self._pipe(), b"0\n")
 
-    def announcer(self) -> Callable[[], None]:
+    def pipe(self) -> str:
+        """What a command that starts writes its process group into, by name: some starters close
+        every descriptor.
+        """
         with self._lock:
-            # By name: ptyprocess closes every descriptor before it calls its preexec_fn.
-            pipe = f"/proc/{os.getpid()}/fd/{self._pipe()}"
-
-        def announce() -> None:
-            # Without O_NONBLOCK the open(2) would wait for ever for a watcher that was killed.
-            with suppress(OSError):
-                descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-                os.write(descriptor, f"{os.getpid()}\n".encode())
-                os.close(descriptor)
-
-        return announce
+            return f"/proc/{os.getpid()}/fd/{self._pipe()}"
 
     def _pipe(self) -> int:
-        if self._process is None or self._owner != os.getpid():
+        if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
+            for end in self._ends if self._owner == os.getpid() else ():
+                os.close(end)
+            # The reading end is kept here too: whoever opens the other to write would wait for ever
+            # for the reader, if the watcher was killed.
+            self._ends = os.pipe()
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", WATCHER],
-                stdin=subprocess.PIPE,
+                stdin=self._ends[0],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
             self._owner = os.getpid()
-        assert self._process.stdin is not None
-        return self._process.stdin.fileno()
+        return self._ends[1]
 
 
 _watcher = _Watcher()
 
 
+ANNOUNCE = 'echo $$ >"$0" && exec "$@"'
+"""In the shell. A ``preexec_fn`` would have the whole interpreter copied for each command, where
+subprocess otherwise uses vfork(2): ten milliseconds against one.
+"""
+
+
 @contextmanager
-def guarded() -> Iterator[Callable[[], None]]:
+def guarded(args: Sequence[str]) -> Iterator[list[str]]:
     """What is started inside dies when this process does, even by SIGKILL.
 
-    Yields the ``preexec_fn`` to start it with, after setsid(2). The child announces itself:
-    a parent that did so once the child runs could be killed in between. Ending the group on the
-    way out is the caller's, see :func:`end_group`.
+    Yields the command line to start it by, after setsid(2). The child announces itself: a parent
+    that did so once the child runs could be killed in between. Ending the group on the way out is
+    the caller's, see :func:`end_group`.
     """
     try:
-        yield _watcher.announcer()
+        yield ["/bin/sh", "-c", ANNOUNCE, _watcher.pipe(), *args]
     finally:
         _watcher.forget()
 
@@ -194,23 +199,12 @@ def spawn(
     args = [os.fspath(part) for part in cmd]
     merged = {**os.environ, **(env or {})}
     environment = {name: value for name, value in merged.items() if value is not None}
-    with guarded() as announce:
+    _must_be_there(args[0], cwd, environment)
+    with guarded(args) as command:
         try:
             process: subprocess.Popen[bytes] = subprocess.Popen(
-                args,
-                cwd=cwd,
-                env=environment,
-                start_new_session=True,
-                preexec_fn=announce,
-                **options,
+                command, cwd=cwd, env=environment, start_new_session=True, **options
             )
-        except FileNotFoundError as error:
-            if cwd is not None and not cwd.is_dir():
-                raise LabError(f"Cannot run `{args[0]}`: there is no directory {cwd}.") from error
-            raise LabError(
-                f"Cannot run `{args[0]}`: there is no such command.",
-                hint="`lab doctor` lists what this host lacks.",
-            ) from error
         except OSError as error:
             raise LabError(f"Cannot run `{args[0]}`: {error.strerror}.") from error
         try:
@@ -223,6 +217,20 @@ def spawn(
                 if stream is not None:
                     with suppress(OSError):
                         stream.close()
+
+
+def _must_be_there(command: str, cwd: Path | None, environment: Mapping[str, str]) -> None:
+    """Raise LabError if a command cannot be executed: the shell in between would say so only by its
+    exit status.
+    """
+    if cwd is not None and not cwd.is_dir():
+        raise LabError(f"Cannot run `{command}`: there is no directory {cwd}.")
+    place = str((cwd or Path()) / command) if "/" in command else command
+    if shutil.which(place, path=environment.get("PATH", os.defpath)) is None:
+        there = "/" in command and Path(place).exists()
+        what = os.strerror(errno.EACCES) if there else "there is no such command"
+        hint = "" if there else "`lab doctor` lists what this host lacks."
+        raise LabError(f"Cannot run `{command}`: {what}.", hint=hint)
 
 
 def run(

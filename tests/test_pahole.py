@@ -98,7 +98,10 @@ def test_old_broken_or_absent_host_pahole_is_replaced(
 ) -> None:
     archive = use(make_package(tmp_path, "v1.30"))
     if host is None:
-        monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+        real = shutil.which
+        monkeypatch.setattr(
+            shutil, "which", lambda name, **more: None if name == "pahole" else real(name, **more)
+        )
     else:
         put(tmp_path / "bin", host, monkeypatch)
     own = pahole.provide(cache, Recorder().ui)
