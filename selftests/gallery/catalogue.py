@@ -12,6 +12,7 @@ from typing import Any
 
 from selftests.gallery import (
     after_exec,
+    container_profile,
     exec_once,
     inject_fault,
     kinds,
@@ -161,6 +162,12 @@ FILTERS: tuple[Filter, ...] = (
             Param("error", kinds.ERRNO, "EAGAIN"),
         ),
         ("refused",),
+    ),
+    Filter(
+        container_profile.PROGRAM,
+        "what a container runtime lets a container of some capabilities do",
+        container_profile.load,
+        (Param("variant", kinds.CONTAINER, "default"),),
     ),
 )  # fmt: skip
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from socket import AddressFamily
 from typing import Any
 
-from selftests.gallery import calls
+from selftests.gallery import calls, container_profile
 from selftests.harness.uapi import NR
 
 ALL = "all"
@@ -143,6 +143,13 @@ def read_probability(text: str) -> float:
     return _between(text, 0, 1, "probability from 0 to 1")
 
 
+def read_container(text: str) -> str:
+    """A container of those that the lab has translated the profile for."""
+    if text not in container_profile.VARIANTS:
+        raise ValueError(f"{text!r} is none of {', '.join(container_profile.VARIANTS)}")
+    return text
+
+
 CALL = Kind("CALL", "the name of a system call", read_call)
 CALLS = Kind("CALLS", 'names with commas between; "all" adds all, -NAME takes one away', read_calls)
 LOGGED = Kind("CALLS", CALLS.syntax, read_logged)
@@ -152,4 +159,7 @@ FAMILIES = Kind("FAMILIES", "socket families with commas between: unix,inet,inet
 COUNT = Kind("N", "a number, 0 or more", read_count)
 SECONDS = Kind("SECONDS", "a number above 0, such as 0.5", read_seconds)
 PROBABILITY = Kind("P", "from 0 to 1", read_probability)
+CONTAINER = Kind(
+    "CONTAINER", f"by its capabilities: {', '.join(container_profile.VARIANTS)}", read_container
+)
 PATH = Kind("PATH", "as the command spells it", str)

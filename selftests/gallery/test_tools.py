@@ -181,6 +181,16 @@ def test_a_command_runs_under_a_filter(case: Case, tmp_path: Path) -> None:
 
 
 @logs
+@pytest.mark.parametrize(("variant", "status"), [("default", 1), ("admin", 0)])
+def test_a_command_runs_as_in_a_container(variant: str, status: int) -> None:
+    """A container's filter lets who has CAP_SYS_ADMIN make namespaces, and nobody else."""
+    settings = ("--filter", "container_profile", "--set", f"variant={variant}")
+    done = use(run.main, *settings, "--", "unshare", "--user", "true")
+    assert done.status == status, done.stderr
+    assert ("Operation not permitted" in done.stderr) == bool(status)
+
+
+@logs
 def test_a_signal_that_ends_the_command_is_its_status() -> None:
     """As a shell has it."""
     settings = ("--filter", "after_exec", "--set", "refused=swapon")
