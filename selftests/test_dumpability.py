@@ -13,7 +13,7 @@ import pytest
 
 from selftests.harness import child, memory, mounts, privileges, seccomp, token
 from selftests.harness.bpf import Prog, prog_load
-from selftests.harness.handing import ROUTES, Route, from_namespace
+from selftests.harness.handing import Route, from_namespace, routes
 from selftests.harness.memory import (
     Filtered,
     Reading,
@@ -268,7 +268,7 @@ def test_a_set_uid_binary_is_not_read_over_exec(binary: Path, suid_dumpable: int
 
 
 @both_helpers
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+@routes
 def test_a_loader_in_a_child_namespace_brings_no_right_to_read(route: Route, helper: int) -> None:
     """All capabilities in a child namespace: a filter passed out of it reads what is dumpable."""
 

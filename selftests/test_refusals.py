@@ -65,6 +65,7 @@ def test_kernel_functions_are_refused() -> None:
     assert "calling kernel function bpf_rcu_read_lock is not allowed" in refused.value.log
 
 
+@pytest.mark.patch(4)
 def test_functions_cannot_be_replaced() -> None:
     """An extension (freplace) of a filter's global function is refused at load."""
     target = objects.load_object("pure_global")

@@ -38,7 +38,7 @@ from selftests.harness.asm import (
     store,
 )
 from selftests.harness.bpf import Map, Prog, map_create, prog_load
-from selftests.harness.handing import ROUTES, Route, from_namespace, from_user, prog_by_id
+from selftests.harness.handing import ROUTES, Route, from_namespace, from_user, prog_by_id, routes
 from selftests.harness.memory import filtered_by, load_reader, report_map
 from selftests.harness.objects import guest_file
 from selftests.harness.privileges import (
@@ -62,8 +62,6 @@ pytestmark = pytest.mark.usefixtures("everybody_may_load")
 
 SECRET = buffer(b"do not tell anybody more")
 PURE = on_syscall(NR.getppid, *ret(SECCOMP_RET_ERRNO | errno.EDOM))
-
-routes = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 
 
 def undumpable_reading(filtered: memory.Filtered) -> int:

@@ -18,7 +18,7 @@ from selftests.harness.objects import BpfObject
 from selftests.harness.sys import errno_of, error_of, no_new_privs
 from selftests.harness.uapi import NR
 
-pytestmark = pytest.mark.patch(2)
+pytestmark = pytest.mark.patch(2, 4)
 
 DENIED = 33
 """What bpf/pure_global.bpf.c answers if the first argument is 7."""

@@ -26,7 +26,7 @@ from selftests.harness.asm import (
     store,
 )
 from selftests.harness.bpf import Map, map_create, prog_load
-from selftests.harness.handing import ROUTES, Route, from_namespace
+from selftests.harness.handing import Route, from_namespace, routes
 from selftests.harness.memory import filtered_by, load_reader, report_map
 from selftests.harness.privileges import (
     enter_user_namespace,
@@ -37,8 +37,6 @@ from selftests.harness.uapi import CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, NR
 pytestmark = pytest.mark.usefixtures("everybody_may_load")
 
 SECRET = buffer(b"do not tell anybody more")
-
-routes = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 
 
 def undumpable_reading(filtered: memory.Filtered) -> int:

@@ -187,7 +187,7 @@ def _names(entry: dict[str, Any], where: str) -> tuple[str, ...]:
 
 def _action(entry: dict[str, Any], key: str, by_name: str, where: str) -> int:
     name = entry.get(key)
-    if name not in ACTIONS:
+    if not isinstance(name, str) or name not in ACTIONS:
         raise ProfileError(f"{key} of {where} is {json.dumps(name)}; known: {', '.join(ACTIONS)}")
     if name not in WITH_ERRNO:
         return ACTIONS[name]
@@ -217,7 +217,7 @@ def _conditions(entry: dict[str, Any], where: str) -> Iterator[Condition]:
         place = f"args[{number}] of {where}"
         argument = _checked(row, dict, place)
         compare = argument.get("op")
-        if compare not in OPERATORS:
+        if not isinstance(compare, str) or compare not in OPERATORS:
             raise ProfileError(
                 f"op of {place} is {json.dumps(compare)}; known: {', '.join(OPERATORS)}"
             )

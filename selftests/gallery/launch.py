@@ -63,6 +63,8 @@ def find_command(command: Sequence[str]) -> str:
     Looked for here, since a try that fails is an execution too.
     """
     path = shutil.which(command[0])
+    if path is None and "/" in command[0] and Path(command[0]).exists():
+        raise LaunchError(f"{command[0]!r} cannot be executed", NOT_EXECUTABLE)
     if path is None:
         raise LaunchError(f"there is no command {command[0]!r}", NOT_FOUND)
     return path

@@ -17,7 +17,7 @@ from selftests.harness.privileges import PTRACE_SCOPE, sysctl
 from selftests.harness.sys import errno_of
 from selftests.harness.uapi import CAP_BPF, NR, SECCOMP_RET_ALLOW
 
-pytestmark = [pytest.mark.patch(2)]
+pytestmark = [pytest.mark.patch(2, 4)]
 
 
 def profile_of(variant: str) -> Profile:

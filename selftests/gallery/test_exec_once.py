@@ -11,7 +11,7 @@ import pytest
 from selftests.gallery import after_exec, exec_once
 from selftests.harness import child
 
-pytestmark = [pytest.mark.patch(2), pytest.mark.usefixtures("state_allowed")]
+pytestmark = [pytest.mark.patch(2, 4), pytest.mark.usefixtures("state_allowed")]
 
 NESTED = ["/bin/sh", "-c", "/bin/true; echo $?"]
 """An execution that makes another, and says what became of it; 126: it could not be executed."""

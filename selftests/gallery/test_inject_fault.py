@@ -15,7 +15,7 @@ from selftests.harness import child
 from selftests.harness.sys import errno_of, error_of
 from selftests.harness.uapi import NR
 
-pytestmark = [pytest.mark.patch(10), pytest.mark.usefixtures("state_allowed")]
+pytestmark = [pytest.mark.patch(4, 10), pytest.mark.usefixtures("state_allowed")]
 
 
 def opening(path: Path) -> Callable[[], int]:

@@ -15,7 +15,7 @@ from selftests.harness import child
 from selftests.harness.sys import errno_of, syscall
 from selftests.harness.uapi import NR
 
-pytestmark = [pytest.mark.usefixtures("state_allowed")]
+pytestmark = [pytest.mark.patch(4), pytest.mark.usefixtures("state_allowed")]
 
 logs = pytest.mark.patch(2)
 reads = pytest.mark.patch(10)

@@ -21,7 +21,7 @@ from selftests.harness.uapi import (
     SECCOMP_USER_NOTIF_FLAG_CONTINUE,
 )
 
-pytestmark = [pytest.mark.usefixtures("state_allowed")]
+pytestmark = [pytest.mark.patch(4), pytest.mark.usefixtures("state_allowed")]
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ import pytest
 from selftests.gallery import run, trace
 from selftests.harness import child
 
-pytestmark = [pytest.mark.usefixtures("state_allowed")]
+pytestmark = [pytest.mark.patch(4), pytest.mark.usefixtures("state_allowed")]
 
 ROOT = Path(__file__).resolve().parents[2]
 """Where the package ``selftests`` is found."""

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from selftests.harness import child, privileges, seccomp, uapi
 from selftests.harness.asm import classic_on_syscall
 from selftests.harness.bpf import Fd, Map, Prog, bpf, map_create, pin, pinned
@@ -43,7 +45,7 @@ class Route:
     """A way for a descriptor out of a namespace: what the loader and what the receiver do.
 
     ``start`` starts the loader; if it shares the receiver's descriptors, what one closes is closed
-    for both.
+    for both. ``patches``: of the series, that it takes.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Route:
     take: Callable[[int, Meeting], int] = field(repr=False)
     prepare: Callable[[], Fd] = field(default=_nothing, repr=False)
     start: Callable[[Callable[[], object]], int] = field(default=child.start, repr=False)
+    patches: tuple[int, ...] = (2,)
 
 
 def _tell(number: int, meeting: Meeting) -> None:
@@ -230,13 +233,20 @@ ROUTES = (
     Route("bpffs_pin", _pin, _get),
     Route("by_id", _tell_id, _by_id),
     Route("pinned_prog_array", _pin_array, _look_up),
-    Route("ptrace", _install, _retrieve, prepare=_retrievable),
+    Route("ptrace", _install, _retrieve, prepare=_retrievable, patches=(2, 3)),
     Route("shared_descriptors", _tell_shared, _take_shared, start=_start_sharing_descriptors),
     Route("notifier_addfd", _add, _call, prepare=_supervised),
     Route("io_uring_file", _keep, _take_out, prepare=Ring),
     Route("io_uring_message", _message, _take_out, prepare=Ring),
 )
 
+routes = pytest.mark.parametrize(
+    "route",
+    [
+        pytest.param(route, id=route.name, marks=pytest.mark.patch(*route.patches))
+        for route in ROUTES
+    ],
+)
 
 BY_ID = next(route for route in ROUTES if route.name == "by_id")
 """The route on which the descriptor that the loader opened, which holds his namespace as any open
