@@ -225,7 +225,7 @@ def _must_be_there(command: str, cwd: Path | None, environment: Mapping[str, str
     """
     if cwd is not None and not cwd.is_dir():
         raise LabError(f"Cannot run `{command}`: there is no directory {cwd}.")
-    place = str((cwd or Path()) / command) if "/" in command else command
+    place = str((cwd or Path()).absolute() / command) if "/" in command else command
     if shutil.which(place, path=environment.get("PATH", os.defpath)) is None:
         there = "/" in command and Path(place).exists()
         what = os.strerror(errno.EACCES) if there else "there is no such command"

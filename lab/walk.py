@@ -297,12 +297,11 @@ class Stages:
     """A kernel, and what its stages had to tell."""
 
     kernel: Kernel
-    told: tuple[tuple[str, dict[str, Any]], ...]
+    told: dict[str, Any]
 
     def tell(self, stage: Stage) -> Kernel:
-        """Tell it to a run that uses the kernel."""
-        for name, fields in self.told:
-            stage(name, fields)
+        """Tell it to a run that uses the kernel: as one stage, since the run took no time for it."""
+        stage("kernel", self.told)
         return self.kernel
 
 
@@ -315,26 +314,25 @@ class Guests:
         self._tell = tell
         self._stop = Event()
         self._thread = ThreadPoolExecutor(1)
-        self._pending: tuple[Half, Future[None] | None] | None = None
+        self._pending: tuple[Half, Future[None]] | None = None
 
     def take(self, half: Half, stages: Stages | None) -> None:
         """Have a step tested, or told as it is if there is no kernel to boot."""
-        future = None
-        if stages is not None:
-            # The next step is built in the same place.
-            image = shutil.copyfile(stages.kernel.build.image, self._image)
-            build = replace(stages.kernel.build, image=image)
-            own = replace(stages, kernel=replace(stages.kernel, build=build))
-            future = self._thread.submit(self._test, half, own)
-        self._pending = half, future
+        if stages is None:
+            self._tell(half.row())
+            return
+        # The next step is built in the same place.
+        image = shutil.copyfile(stages.kernel.build.image, self._image)
+        build = replace(stages.kernel.build, image=image)
+        own = replace(stages, kernel=replace(stages.kernel, build=build))
+        self._pending = half, self._thread.submit(self._test, half, own)
 
     def wait(self) -> None:
         """Have the step that is on its way told. Raises what ended its guest."""
         if self._pending is None:
             return
         half, future = self._pending
-        if future is not None:
-            future.result()
+        future.result()
         self._pending = None
         self._tell(half.row())
 
@@ -343,7 +341,7 @@ class Guests:
         self._stop.set()
         self._thread.shutdown()
         self._image.unlink(missing_ok=True)
-        if self._pending and self._pending[1] and self._pending[1].exception() is None:
+        if self._pending and self._pending[1].exception() is None:
             self.wait()
 
     def _test(self, half: Half, stages: Stages) -> None:
@@ -401,9 +399,9 @@ def _build(session: Session, step: Step, base: Kernel) -> Stages:
                 session.cache.share_entry(old.source.tree.path, f"copied for {build_dir.name}"),
             ):
                 graft(old.build_dir, old.source.tree, build_dir, source.tree, session.ui)
-    told: list[tuple[str, dict[str, Any]]] = []
-    kernel = bring_kernel(session, step.plan, lambda *stage: told.append(stage))
-    return Stages(kernel, tuple(told))
+    told: dict[str, Any] = {}
+    kernel = bring_kernel(session, step.plan, lambda _, fields: told.update(fields))
+    return Stages(kernel, told)
 
 
 def _built(kernel: Kernel) -> Cell:

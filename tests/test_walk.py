@@ -69,7 +69,7 @@ class World:
         if isinstance(end, LabError | KeyboardInterrupt):
             raise end
         self.image.write_text(f"kernel {step.number}")
-        return walk.Stages(self.built, (("build", {"build": {"release": str(step.number)}}),))
+        return walk.Stages(self.built, {"build": {"release": str(step.number)}})
 
     def _test(self, _: Session, plan: Plan, __: TestOptions, hooks: Hooks) -> int:
         run = rundir.create(self.cache, plan.kind)
@@ -217,6 +217,14 @@ def test_no_guest_outlives_the_walk(world: World) -> None:
     world.ends, world.during = {}, lambda _: None
     assert world.walk() == 0
     assert world.done == ALL
+
+
+def test_a_row_without_a_guest_outlives_an_interrupt(world: World) -> None:
+    world.ends = {2: KeyboardInterrupt()}
+    assert world.walk("--build-only") == ExitCode.INTERRUPTED
+    world.ends = {}
+    assert world.walk("--build-only") == 0
+    assert world.done == ["check 2", "build 2"]
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
