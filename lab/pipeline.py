@@ -31,7 +31,7 @@ from lab.seed import seed
 from lab.series import Series
 from lab.toolchain import Toolchain, find_toolchain
 from lab.tree import TreeRequest, TreeResult, ensure_tree
-from lab.userspace import GuestArtifacts, ensure_guest
+from lab.userspace import GuestArtifacts, ensure_guest, translate
 from lab.userspace import GuestRequest as ArtifactRequest
 
 SERIES, CONTROL, OFF = "series", "control", "off"
@@ -234,11 +234,13 @@ def bring_build(
 def bring_kernel(session: Session, plan: Plan, done: Stage = _nobody) -> Kernel:
     """All stages up to what a guest boots. Raises what they raise."""
     source = bring_source(session, plan, done)
+    # A profile that is none is found out now, and not after a build.
+    translated = translate(source.tree, plan.arch, session.cache, session.ui)
     with held(session, plan, source) as build_dir:
         configured = bring_config(session, plan, source, build_dir, done)
         build = bring_build(session, plan, configured, done)
         request = ArtifactRequest(
-            source.tree, plan.arch, build_dir, configured.toolchain, session.cache
+            source.tree, plan.arch, build_dir, configured.toolchain, session.cache, translated
         )
         artifacts = ensure_guest(request, session.ui)
     done("guest files", {"guest_files": {"key": artifacts.key, "files": artifacts.files}})

@@ -83,6 +83,14 @@ SAMPLES: tuple[Sample, ...] = (
 
 
 @dataclass(frozen=True)
+class Translated:
+    """A container runtime's profile: its own text, and filters in C by object name."""
+
+    profile: bytes
+    filters: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class GuestRequest:
     """Artifacts for guests of ``arch`` that run the kernel of ``tree``, below ``build_dir``."""
 
@@ -91,15 +99,8 @@ class GuestRequest:
     build_dir: Path
     toolchain: Toolchain
     cache: Cache
+    translated: Translated
     jobs: int = os.cpu_count() or 1
-
-
-@dataclass(frozen=True)
-class Translated:
-    """A container runtime's profile: its own text, and filters in C by object name."""
-
-    profile: bytes
-    filters: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -120,28 +121,29 @@ def ensure_guest(request: GuestRequest, ui: Ui) -> GuestArtifacts:
     """
     clang = host.command("clang", request.cache)
     samples = tuple(sample for sample in SAMPLES if sample.is_in(request.tree))
-    translated = _translated(request, ui)
-    key = _key(request, clang, samples, translated)
+    key = _key(request, clang, samples)
     finished = request.build_dir / "guest" / key[:16]
     if not finished.is_dir():
         ui.say(f"building the guest's libbpf and filters from {request.tree.path.name}")
-        made = _Made(request, clang, samples, translated, headers(request), _libbpf(request))
+        made = _Made(request, clang, samples, headers(request), _libbpf(request))
         _publish(finished, made.compile)
         _forget_old(finished)
     os.utime(finished)
     return GuestArtifacts(finished, key, tuple(sorted(file.name for file in finished.iterdir())))
 
 
-def _translated(request: GuestRequest, ui: Ui) -> Translated:
-    profile = container_profile.provide(request.cache, ui)
-    version = makefile_version((request.tree.path / "Makefile").read_text())
-    filters = container_profile.translations(profile, version, request.arch.name)
+def translate(tree: TreeResult, arch: Arch, cache: Cache, ui: Ui) -> Translated:
+    """Have a container runtime's profile translated for guests of ``arch`` that run ``tree``.
+
+    Raises UsageError if it is no profile, LabError if none can be had.
+    """
+    profile = container_profile.provide(cache, ui)
+    version = makefile_version((tree.path / "Makefile").read_text())
+    filters = container_profile.translations(profile, version, arch.name)
     return Translated(profile.read_bytes(), filters)
 
 
-def _key(
-    request: GuestRequest, clang: str, samples: Sequence[Sample], translated: Translated
-) -> str:
+def _key(request: GuestRequest, clang: str, samples: Sequence[Sample]) -> str:
     in_tree = [path for sample in samples for path in (sample.user, sample.bpf)]
     parts = (
         source_digest(request.tree, (*HEADER_SOURCES, *LIBBPF_SOURCES, *in_tree)),
@@ -149,8 +151,8 @@ def _key(
         request.toolchain.key,
         clang,
         " ".join(BPF_FLAGS),
-        hashlib.sha256(translated.profile).hexdigest(),
-        *translated.filters.values(),
+        hashlib.sha256(request.translated.profile).hexdigest(),
+        *request.translated.filters.values(),
         *(sample.name for sample in samples),
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
@@ -228,7 +230,6 @@ class _Made:
     request: GuestRequest
     clang: str
     samples: Sequence[Sample]
-    translated: Translated
     include: Path
     libbpf: Path
 
@@ -251,8 +252,8 @@ class _Made:
     def _filters(self, work: Path) -> None:
         for source in _filters():
             self._bpf(source, work / source.name.replace(".c", ".o"))
-        (work / PROFILE).write_bytes(self.translated.profile)
-        for name, text in self.translated.filters.items():
+        (work / PROFILE).write_bytes(self.request.translated.profile)
+        for name, text in self.request.translated.filters.items():
             # The source stays, for who wants to read it.
             source = work / f"{name}.bpf.c"
             source.write_text(text)

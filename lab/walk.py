@@ -300,7 +300,7 @@ class Stages:
     told: dict[str, Any]
 
     def tell(self, stage: Stage) -> Kernel:
-        """Tell it to a run that uses the kernel: as one stage, since the run took no time for it."""
+        """Tell it to a run that uses the kernel, as one stage: it took that run no time."""
         stage("kernel", self.told)
         return self.kernel
 

@@ -89,6 +89,8 @@ def test_conditions_are_one_rule_unless_they_are_about_one_argument() -> None:
     (["syscalls", 0, "names"], [], r"syscalls\[0\] has no names"),
     (["syscalls", 0, "names"], [7], r"names of syscalls\[0\] is 7, not a string"),
     (["syscalls", 0, "action"], None, r"action of syscalls\[0\] \(read, write\) is null; known: "),
+    (["syscalls", 0, "action"], ["A"], r'action of syscalls\[0\] \(read, write\) is \["A"\]; '),
+    (["syscalls", 5, "args", 0, "op"], {}, r"op of args\[0\] of .*\(socket\) is {}; known: "),
     (["syscalls", 6, "errnoRet"], 4096, r"errnoRet of .*kcmp\) is 4096, not from 0 to 4095"),
     (["syscalls", 5, "args", 0, "op"], "==", r'op of args\[0\] of .*\(socket\) is "=="; known: '),
     (["syscalls", 5, "args", 0, "index"], 6, r"index of args\[0\] of .* is 6, not from 0 to 5"),

@@ -353,7 +353,9 @@ def test_an_output_that_fails_does_not_end_the_command() -> None:
 
 
 def test_the_command_is_looked_for_before_it_is_executed(tmp_path: Path) -> None:
-    with pytest.raises(LaunchError) as caught:
-        launch.find_command([str(tmp_path)])
-    assert caught.value.status == 127
+    (tmp_path / "text").write_text("")
+    for path, status in ((tmp_path, 126), (tmp_path / "text", 126), (tmp_path / "nothing", 127)):
+        with pytest.raises(LaunchError) as caught:
+            launch.find_command([str(path)])
+        assert caught.value.status == status
     assert launch.find_command(["sh"]).endswith("/sh")

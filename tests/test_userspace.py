@@ -70,8 +70,12 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
 def guest(workshop: Workshop, cache: Cache) -> Callable[[str], GuestArtifacts]:
     def make(kind: str = "series") -> GuestArtifacts:
         tree = replace(workshop.tree, kind=kind)
-        request = GuestRequest(tree, ARCH, workshop.build_dir, workshop.toolchain, cache, 1)
-        return ensure_guest(request, Recorder().ui)
+        ui = Recorder().ui
+        translated = userspace.translate(tree, ARCH, cache, ui)
+        request = GuestRequest(
+            tree, ARCH, workshop.build_dir, workshop.toolchain, cache, translated, 1
+        )
+        return ensure_guest(request, ui)
 
     return make
 
