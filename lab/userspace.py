@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from lab import PROJECT_ROOT, container_profile, host, proc
 from lab.arches import Arch
@@ -90,6 +91,9 @@ class Translated:
     filters: Mapping[str, str]
 
 
+NO_PROFILE = Translated(b"", MappingProxyType({}))
+
+
 @dataclass(frozen=True)
 class GuestRequest:
     """Artifacts for guests of ``arch`` that run the kernel of ``tree``, below ``build_dir``."""
@@ -99,7 +103,7 @@ class GuestRequest:
     build_dir: Path
     toolchain: Toolchain
     cache: Cache
-    translated: Translated
+    translated: Translated = NO_PROFILE
     jobs: int = os.cpu_count() or 1
 
 
