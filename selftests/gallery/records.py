@@ -184,7 +184,8 @@ def _plain(line: Line, start: int) -> str:
 
 def _plain_end(name: str, told: int | None, counts: Mapping[str, int]) -> str:
     figures = {**({} if told is None else {"told": told}), **counts}
-    return f"{name}: {', '.join(f'{word} {count}' for word, count in figures.items())}"
+    told_of = ", ".join(f"{word} {count}" for word, count in figures.items())
+    return f"{name}: {told_of or 'counts nothing'}"
 
 
 def _object(line: Line, start: int) -> str:
