@@ -21,7 +21,7 @@ from lab.options import Session
 from lab.pipeline import Plan, early_manifest
 from lab.profiles import CONFIGURATIONS
 from lab.testrun import Hooks, TestOptions, run_tests
-from lab.verdict import Verdict
+from lab.verdict import Verdict, verdict_of, write_verdict
 
 KIND = "matrix"
 TABLE = "matrix.txt"
@@ -60,9 +60,8 @@ def run_matrix(session: Session, plans: Sequence[Plan], options: TestOptions) ->
             report.write_html(report.Run.load(directory))
         verdict = judge(rows)
     except BaseException as error:
-        name = "interrupted" if isinstance(error, KeyboardInterrupt) else repr(error)
         ran = f"{len(rows)} of {len(plans)} profiles had ended."
-        write_verdict(record, Verdict(ExitCode.INTERRUPTED, f"infrastructure: {name}", (ran,)))
+        write_verdict(record, verdict_of(error, (ran,)))
         raise
     else:
         write_verdict(record, verdict)
@@ -122,16 +121,6 @@ def judge(rows: Sequence[Row]) -> Verdict:
         worst,
         f"{len(bad)} of {len(rows)} profiles did not pass",
         tuple(f"{row.profile}: {row.headline}" for row in bad),
-    )
-
-
-def write_verdict(record: Journal, verdict: Verdict) -> None:
-    """The last event of a run of runs."""
-    record.write(
-        "verdict",
-        code=int(verdict.code),
-        headline=verdict.headline,
-        reasons=list(verdict.reasons),
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from lab import PROJECT_ROOT, journal, manifest, proc, report, rundir, snapshot, splats
 from lab.base import base_lacks
 from lab.boot import CONSOLE_LOG, INTERRUPTED, Listeners, run_guest
-from lab.errors import ExitCode, LabError, UsageError
+from lab.errors import ExitCode, LabError
 from lab.guest_script import EVENTS, GUEST_SHARE, GuestCommand
 from lab.journal import Journal, View
 from lab.options import Session
@@ -42,6 +42,9 @@ from lab.verdict import (
     PYTEST_USAGE,
     Verdict,
     decide,
+    verdict_of,
+    what_ended,
+    write_verdict,
 )
 
 SELFTESTS = PROJECT_ROOT / "selftests"
@@ -168,20 +171,15 @@ class _Testing:
         except Stopped as stopped:
             verdict = stopped.verdict
         except LabError as error:
-            kind = "usage" if isinstance(error, UsageError) else "infrastructure"
-            self._close(
-                Verdict(
-                    error.exit_code, f"{kind}: {error.message}", (error.hint,) * bool(error.hint)
-                )
-            )
+            self._close(verdict_of(error))
             self._ui.say(f"run directory: {self._directory}")
             raise
         except BaseException as error:
             in_flight = self._view.in_flight
             reasons = (f"In flight: {in_flight}.",) if in_flight else ()
-            name = "interrupted" if isinstance(error, KeyboardInterrupt) else repr(error)
-            self._write("guest", outcome=INTERRUPTED, status=None, detail=f"The lab was {name}.")
-            self._close(Verdict(ExitCode.INTERRUPTED, f"infrastructure: {name}", reasons))
+            detail = f"The lab was {what_ended(error)}."
+            self._write("guest", outcome=INTERRUPTED, status=None, detail=detail)
+            self._close(verdict_of(error, reasons))
             self._ui.say(f"run directory: {self._directory}")
             raise
         self._close(verdict)
@@ -210,12 +208,7 @@ class _Testing:
         self._write("run", id=self._directory.name, kind=self._plan.kind, command=command)
 
     def _close(self, verdict: Verdict) -> None:
-        self._write(
-            "verdict",
-            code=int(verdict.code),
-            headline=verdict.headline,
-            reasons=list(verdict.reasons),
-        )
+        self._view.add(write_verdict(self._journal, verdict))
         report.write_all(report.Run.load(self._directory))
 
     # --- the suite ------------------------------------------------------------------------

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lab import journal
-from lab.errors import ExitCode
-from lab.journal import View
+from lab.errors import ExitCode, LabError, UsageError
+from lab.journal import Journal, View
 from lab.splats import Splat
 
 EXITED = "exited"
@@ -31,6 +32,31 @@ class Verdict:
     code: ExitCode
     headline: str
     reasons: tuple[str, ...] = ()
+
+
+def write_verdict(record: Journal, verdict: Verdict) -> dict[str, Any]:
+    """The last event of a run; as written."""
+    return record.write(
+        "verdict",
+        code=int(verdict.code),
+        headline=verdict.headline,
+        reasons=list(verdict.reasons),
+    )
+
+
+def verdict_of(error: BaseException, reasons: Sequence[str] = ()) -> Verdict:
+    """Of a run that ``error`` ended. ``reasons`` say how far it had come; a hint goes before."""
+    if isinstance(error, LabError):
+        kind = "usage" if isinstance(error, UsageError) else "infrastructure"
+        hint = (error.hint,) * bool(error.hint)
+        return Verdict(error.exit_code, f"{kind}: {error.message}", (*hint, *reasons))
+    headline = f"infrastructure: {what_ended(error)}"
+    return Verdict(ExitCode.INTERRUPTED, headline, tuple(reasons))
+
+
+def what_ended(error: BaseException) -> str:
+    """What befell a run, in a word or so, where it is no error of the lab's."""
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else repr(error)
 
 
 def decide(

@@ -49,7 +49,7 @@ from lab.seed import graft
 from lab.source_state import files_digest
 from lab.testrun import SELFTESTS, Hooks, TestOptions, run_tests
 from lab.ui import Ui
-from lab.verdict import Verdict
+from lab.verdict import Verdict, write_verdict
 
 KIND = "walk"
 TABLE = "walk.txt"
@@ -180,12 +180,10 @@ def run_walk(session: Session, plan: Plan, options: WalkOptions, command: list[s
     except BaseException as error:
         name = "interrupted" if isinstance(error, KeyboardInterrupt) else repr(error)
         ran = f"{len(rows)} of {len(steps)} steps had ended; the same command goes on."
-        matrix.write_verdict(
-            record, Verdict(ExitCode.INTERRUPTED, f"infrastructure: {name}", (ran,))
-        )
+        write_verdict(record, Verdict(ExitCode.INTERRUPTED, f"infrastructure: {name}", (ran,)))
         raise
     else:
-        matrix.write_verdict(record, verdict)
+        write_verdict(record, verdict)
     finally:
         record.close()
     for line in (*verdict.reasons, f"{directory.name}: {verdict.headline}"):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab import journal
-from lab.errors import ExitCode
-from lab.journal import View
+from lab.errors import ExitCode, LabError, UsageError
+from lab.journal import Journal, View
 from lab.splats import Splat
-from lab.verdict import decide
+from lab.verdict import Verdict, decide, verdict_of, write_verdict
 
 WARNING = Splat("WARNING", "WARNING: at x", 7, "t0", ())
 ALLOWED = Splat("WARNING", "WARNING: at x", 7, "t0", (), allowed="known")
@@ -121,3 +122,36 @@ def test_control_fails_if_a_test_says_anything_else(outcome: str) -> None:
 
 def test_control_too_hears_the_kernel() -> None:
     assert decide(view("absent"), [WARNING], control=True).code == ExitCode.KERNEL
+
+
+# --- what ends a run ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "headline"),
+    [
+        (LabError("No kernel."), ExitCode.INFRA, "infrastructure: No kernel."),
+        (UsageError("No such base."), ExitCode.USAGE, "usage: No such base."),
+        (KeyboardInterrupt(), ExitCode.INTERRUPTED, "infrastructure: interrupted"),
+        (ValueError("x"), ExitCode.INTERRUPTED, "infrastructure: ValueError('x')"),
+    ],
+)
+def test_what_ended_a_run_is_its_verdict(
+    error: BaseException, code: ExitCode, headline: str
+) -> None:
+    assert verdict_of(error, ["As far as t1."]) == Verdict(code, headline, ("As far as t1.",))
+
+
+def test_a_hint_comes_before_how_far_a_run_had_come() -> None:
+    error = LabError("No kernel.", hint="Build one.")
+    assert verdict_of(error, ["Nowhere."]).reasons == ("Build one.", "Nowhere.")
+    assert verdict_of(error).reasons == ("Build one.",)
+
+
+def test_a_verdict_is_read_as_it_was_written(tmp_path: Path) -> None:
+    record = Journal(tmp_path)
+    row = write_verdict(record, Verdict(ExitCode.KERNEL, "the kernel spoke", ("a", "b")))
+    record.close()
+    read = journal.load(tmp_path).verdict
+    assert read == row
+    assert (read["code"], read["headline"], read["reasons"]) == (4, "the kernel spoke", ["a", "b"])

@@ -22,7 +22,7 @@ from lab.benchmark.result import Collected
 from lab.benchmark.tables import TABLES, Table
 from lab.boot import CONSOLE_LOG, INTERRUPTED, SHARE, GuestEnd, Listeners, run_guest
 from lab.cache import atomic_write
-from lab.errors import ExitCode, LabError, UsageError
+from lab.errors import ExitCode, LabError
 from lab.guest_script import EVENTS, GUEST_SHARE, GuestCommand
 from lab.journal import Journal, View
 from lab.options import Session
@@ -38,7 +38,15 @@ from lab.pipeline import (
 )
 from lab.testrun import GUEST_ENVIRONMENT, SELFTESTS
 from lab.ui import Progress
-from lab.verdict import EXITED, PYTEST_OK, Verdict, decide
+from lab.verdict import (
+    EXITED,
+    PYTEST_OK,
+    Verdict,
+    decide,
+    verdict_of,
+    what_ended,
+    write_verdict,
+)
 
 KIND = "bench"
 PLAN = "plan.json"
@@ -152,17 +160,15 @@ class _Run:
             self._begin()
             verdict = self._measure()
         except LabError as error:
-            kind = "usage" if isinstance(error, UsageError) else "infrastructure"
-            hint = (error.hint,) * bool(error.hint)
-            self._close(Verdict(error.exit_code, f"{kind}: {error.message}", hint))
+            self._close(verdict_of(error))
             self._ui.say(f"run directory: {self._directory}")
             raise
         except BaseException as error:
-            name = "interrupted" if isinstance(error, KeyboardInterrupt) else repr(error)
-            self._write("guest", outcome=INTERRUPTED, status=None, detail=f"The lab was {name}.")
+            detail = f"The lab was {what_ended(error)}."
+            self._write("guest", outcome=INTERRUPTED, status=None, detail=detail)
             self._keep()
             reasons = tuple(map(_where, self._unfinished()))
-            self._close(Verdict(ExitCode.INTERRUPTED, f"infrastructure: {name}", reasons))
+            self._close(verdict_of(error, reasons))
             self._ui.say(f"run directory: {self._directory}")
             raise
         lines = self._keep()
@@ -200,12 +206,7 @@ class _Run:
         report.write_all(report.Run.load(self._directory))
 
     def _close(self, verdict: Verdict) -> None:
-        self._write(
-            "verdict",
-            code=int(verdict.code),
-            headline=verdict.headline,
-            reasons=list(verdict.reasons),
-        )
+        self._view.add(write_verdict(self._journal, verdict))
         report.write_all(report.Run.load(self._directory))
 
     # --- guests ---------------------------------------------------------------------------

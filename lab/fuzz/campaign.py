@@ -17,7 +17,7 @@ from typing import Any
 from lab import PROJECT_ROOT, journal, manifest, report, rundir, splats
 from lab.boot import INTERRUPTED
 from lab.deadline import Limits
-from lab.errors import ExitCode, LabError, UsageError
+from lab.errors import ExitCode, LabError
 from lab.fuzz.case import SAVED, SavedCase
 from lab.fuzz.guest import PROGRAM, Bench, Event, Told, run_in_guest
 from lab.fuzz.locate import LOST, SPLAT, Finding, GuestOracle, findings_of, locate
@@ -34,7 +34,7 @@ from lab.pipeline import (
     guest_limits,
 )
 from lab.ui import Progress
-from lab.verdict import Verdict
+from lab.verdict import Verdict, verdict_of, what_ended, write_verdict
 
 OUTCOMES_FILE = "outcomes.txt"
 CASES_DIRECTORY = "cases"
@@ -163,17 +163,15 @@ class _Campaign:
             self._judge(findings, told)
             verdict = decide(findings, told, self._figures)
         except LabError as error:
-            kind = "usage" if isinstance(error, UsageError) else "infrastructure"
-            hint = (error.hint,) * bool(error.hint)
-            self._close(Verdict(error.exit_code, f"{kind}: {error.message}", hint))
+            self._close(verdict_of(error))
             self._ui.say(f"run directory: {self._directory}")
             raise
         except BaseException as error:
-            name = "interrupted" if isinstance(error, KeyboardInterrupt) else repr(error)
-            self._write("guest", outcome=INTERRUPTED, status=None, detail=f"The lab was {name}.")
+            detail = f"The lab was {what_ended(error)}."
+            self._write("guest", outcome=INTERRUPTED, status=None, detail=detail)
             self._keep_figures()
             reasons = (*self._figures.lines(), f"In flight: {self._figures.in_flight}.")
-            self._close(Verdict(ExitCode.INTERRUPTED, f"infrastructure: {name}", reasons))
+            self._close(verdict_of(error, reasons))
             self._ui.say(f"run directory: {self._directory}")
             raise
         self._close(verdict)
@@ -205,12 +203,7 @@ class _Campaign:
         self._ui.say(f"seed {options.seed}")
 
     def _close(self, verdict: Verdict) -> None:
-        self._write(
-            "verdict",
-            code=int(verdict.code),
-            headline=verdict.headline,
-            reasons=list(verdict.reasons),
-        )
+        self._view.add(write_verdict(self._journal, verdict))
         report.write_all(report.Run.load(self._directory))
 
     # --- the guest ------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from lab.pipeline import (
     held,
 )
 from lab.userspace import GuestRequest
-from lab.verdict import Verdict
+from lab.verdict import Verdict, write_verdict
 
 KIND = "kselftest"
 TABLE = "kselftest.txt"
@@ -227,12 +227,7 @@ def run_side(
             for name, outcome, message in results(programs, text):
                 write("result", id=name, outcome=outcome, message=message, seconds=0.0)
             verdict = _verdict(run.path, view, write)
-            write(
-                "verdict",
-                code=int(verdict.code),
-                headline=verdict.headline,
-                reasons=list(verdict.reasons),
-            )
+            view.add(write_verdict(record, verdict))
     finally:
         record.close()
     report.write_all(report.Run.load(run.path))

@@ -16,7 +16,6 @@ from typing import Any
 from lab import manifest, report, rundir
 from lab.arches import Arch
 from lab.cache import atomic_write
-from lab.errors import ExitCode, LabError, UsageError
 from lab.gitrepo import Git
 from lab.hygiene.objects import select
 from lab.hygiene.variants import EXTENDED
@@ -35,7 +34,7 @@ from lab.profiles import find_profile
 from lab.size import model, told
 from lab.size.measure import CONFIG, Kept, keep, measure
 from lab.size.model import OFF, ON, Pair, Sizes
-from lab.verdict import Verdict
+from lab.verdict import verdict_of, write_verdict
 
 KIND = "size"
 TABLE = "size.txt"
@@ -71,14 +70,6 @@ def run_size(session: Session, request: SizeRequest) -> int:
     record = Journal(directory)
     command = list(request.command)
 
-    def close(verdict: Verdict) -> None:
-        record.write(
-            "verdict",
-            code=int(verdict.code),
-            headline=verdict.headline,
-            reasons=list(verdict.reasons),
-        )
-
     with session.cache.lock_entry(directory, "measuring", session.ui.say):
         try:
             early = early_manifest(session, request.plan(ON), directory.name, command)
@@ -88,17 +79,11 @@ def run_size(session: Session, request: SizeRequest) -> int:
             model.write(directory, sizes)
             atomic_write(directory / TABLE, "\n".join(told.text(sizes)) + "\n")
             verdict = told.decide(sizes)
-        except LabError as error:
-            kind = "usage" if isinstance(error, UsageError) else "infrastructure"
-            hint = (error.hint,) * bool(error.hint)
-            close(Verdict(error.exit_code, f"{kind}: {error.message}", hint))
-            raise
         except BaseException as error:
-            name = "interrupted" if isinstance(error, KeyboardInterrupt) else repr(error)
-            close(Verdict(ExitCode.INTERRUPTED, f"infrastructure: {name}"))
+            write_verdict(record, verdict_of(error))
             raise
         else:
-            close(verdict)
+            write_verdict(record, verdict)
         finally:
             record.close()
             shutil.rmtree(directory / SCRATCH, ignore_errors=True)
