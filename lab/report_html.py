@@ -17,6 +17,7 @@ from lab.matrix_table import Row
 from lab.pages import render, when
 from lab.parts import parts, tested
 from lab.report import BAD, GOOD, HTML, JUNIT, KTAP, OPEN, Run, facts, profile_rows
+from lab.rundir import GUESTS
 from lab.size import model
 from lab.timings import timings
 
@@ -37,6 +38,9 @@ LOGS = (
     journal.NAME,
     manifest.NAME,
 )
+
+GUEST_LOGS = ("console.log", "stderr.log")
+"""Of each guest of a run that has booted several."""
 
 SLOWEST = 8
 """Tests that are named for their time."""
@@ -79,7 +83,7 @@ def html(run: Run) -> str:
         sizes=sizes,
         trouble=trouble,
         warnings=(source.manifest.get("build") or {}).get("warnings") or [],
-        logs=[name for name in LOGS if (run.path / name).is_file()],
+        logs=_logs(run.path),
         started=when(run.view.first),
     )
 
@@ -208,6 +212,14 @@ def _end(run: Run) -> Excerpt | None:
     if run.code in (ExitCode.PASSED, ExitCode.FAILED, ExitCode.USAGE):
         return None
     return console.tail(console.read_lines(run.path))
+
+
+def _logs(directory: Path) -> list[str]:
+    """What is linked, by its place in the run directory."""
+    own = [name for name in LOGS if (directory / name).is_file()]
+    guests = sorted((directory / GUESTS).glob("*"))
+    of_guests = [guest / name for guest in guests for name in GUEST_LOGS]
+    return own + [path.relative_to(directory).as_posix() for path in of_guests if path.is_file()]
 
 
 def _slowest(run: Run) -> list[Test]:

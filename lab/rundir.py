@@ -14,6 +14,9 @@ from lab.errors import UsageError
 
 LAST = "last"
 
+GUESTS = "guests"
+"""In a run directory: one for each guest, of a run that boots several."""
+
 
 @dataclass(frozen=True)
 class RunDirectory:

@@ -97,7 +97,9 @@ FOLLOW_DISTANCE = 60
 
 @dataclass(frozen=True)
 class Splat:
-    """One complaint: where in console.log, during or after which test, and why if allowed."""
+    """One complaint: where on the console, during or after which test, and why if allowed.
+    ``console`` is the file, from the run directory.
+    """
 
     kind: str
     headline: str
@@ -105,6 +107,7 @@ class Splat:
     test: str | None
     excerpt: tuple[str, ...]
     allowed: str | None = None
+    console: str = "console.log"
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def decide(
 
 def _kernel_spoke(view: View, splats: Sequence[Splat]) -> Verdict:
     reasons = [
-        f"{splat.kind}: {splat.headline} (console.log:{splat.line}"
+        f"{splat.kind}: {splat.headline} ({splat.console}:{splat.line}"
         + (f", during or after {splat.test})" if splat.test else ")")
         for splat in splats
     ]

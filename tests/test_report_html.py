@@ -243,3 +243,19 @@ def test_no_page_is_wider_than_its_window(cache: Cache, tmp_path: Path, width: i
     found = re.search(r"<title>(\d+) (\d+)</title>", done.stdout)
     assert found, done.stdout[-500:]
     assert found.groups() == (str(width), str(width))
+
+
+def test_the_streams_of_several_guests_are_linked_and_named(cache: Cache) -> None:
+    """A splat says whose console it is on; a run of before that was told has but one."""
+    splat = {"kind": "WARNING", "headline": "WARNING: at x", "line": 3, "test": "",
+             "excerpt": [], "allowed": None}  # fmt: skip
+    of_guest = {**splat, "console": "guests/2-series/console.log"}
+    directory = make_run(cache, {ONE: result("passed")}, code=4, splats=[splat, of_guest])
+    for name in ("1-base", "2-series"):
+        (directory / "guests" / name).mkdir(parents=True)
+        (directory / "guests" / name / "console.log").touch()
+    text = page(directory)
+    assert '">console.log line 3' in text
+    assert '">guests/2-series/console.log line 3' in text
+    links = [link for link in parse(text).addresses if link.startswith("guests/")]
+    assert links == ["guests/1-base/console.log", "guests/2-series/console.log"]

@@ -38,7 +38,6 @@ from lab.verdict import Verdict, verdict_of, what_ended, write_verdict
 
 OUTCOMES_FILE = "outcomes.txt"
 CASES_DIRECTORY = "cases"
-GUESTS_DIRECTORY = "guests"
 
 KEPT_SECONDS = 5.0
 """Between two journal rows about the run's progress."""
@@ -288,7 +287,7 @@ class _Campaign:
         for number, found in enumerate(findings):
             finding = found
             if self._options.minimise and number < MINIMISED:
-                directory = self._directory / GUESTS_DIRECTORY / str(number)
+                directory = self._directory / rundir.GUESTS / str(number)
                 finding = locate(bench, directory / "locate", self._options.seed, finding)
                 finding = self._minimise(bench, directory, finding)
             self._save(finding)
