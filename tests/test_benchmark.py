@@ -446,10 +446,10 @@ def test_numbers_have_the_digits_that_they_are_good_for() -> None:
 
 
 def boots(*values: Sequence[float]) -> list[tuple[str, dict[str, dict[int, float]]]]:
-    """Samples of the four boots, the same for each row."""
+    """Samples of the boots, four or the first ones, the same for each row."""
     return [
         (kernel, {row.key: dict(enumerate(samples)) for row in BOTH_KERNELS})
-        for kernel, samples in zip(ORDER, values, strict=True)
+        for kernel, samples in zip(ORDER, values, strict=False)
     ]
 
 
@@ -482,12 +482,20 @@ def test_a_comparison_is_told_with_its_noise() -> None:
 
 
 def test_a_boot_that_is_missing_leaves_no_verdict() -> None:
-    three = boots([1], [1], [1], [1])[:3]
+    three = boots([1], [1], [1])
     assert {one.verdict for one in comparisons(three)} == {UNKNOWN}
     document = compare.table_document(comparisons(three), CALLS)
     check_schema(result.document({"name": "kvm"}, {}, [], [document]))
     (first, *_) = comparisons(three)
     assert first.line() == "base-series: no filter: not measured"
+    assert document["ratios"][0]["value"] is None
+
+
+def test_boots_that_are_there_have_their_figures() -> None:
+    document = compare.table_document(comparisons(boots([1], [2], [3])), CALLS)
+    base, series = document["rows"][:2]
+    assert (base["median"], base["note"]) == (2.0, "noise 2.0")
+    assert (series["median"], series["note"]) == (2.0, "1 of 2 boots")
 
 
 def test_a_comparison_has_the_rows_of_both_kernels() -> None:
@@ -501,7 +509,7 @@ def test_a_comparison_has_the_rows_of_both_kernels() -> None:
 
 
 def test_a_figure_of_a_kernel_is_that_of_its_boots() -> None:
-    side = Side(({0: 1.0, 1: 3.0}, {0: 4.0}))
+    side = Side(({0: 1.0, 1: 3.0}, {0: 4.0}), 2)
     assert side.figure == Figure(3.0, 2.0, 4.0, 3)
     assert Comparison(BOTH_KERNELS[0], side, None).verdict == UNKNOWN
 
@@ -685,6 +693,7 @@ def test_a_stage_that_fails_is_in_the_run_directory(
         world.run()
     assert (world.last.code, world.last.headline) == (3, "infrastructure: No kernel.")
     assert world.last.reasons == ["Build one."]
+    assert not (world.last.path / result.NAME).exists()
 
 
 def test_an_interrupted_run_keeps_what_it_has(
@@ -720,7 +729,9 @@ def test_two_kernels_are_booted_twice_each(world: World) -> None:
     (table,) = world.result["tables"]
     assert table["name"] == "base-series"
     assert len(table["rows"]) == 2 * len(BOTH_KERNELS)
-    assert compare.RULE in world.result["notes"]
+    notes = world.result["notes"]
+    assert {compare.RULE, compare.FIGURES, "2 rounds in each boot."} <= set(notes)
+    assert not any("round by round" in note or "extremes" in note for note in notes)
     guests = sorted(path.name for path in (world.last.path / "guests").iterdir())
     assert guests == ["1-base", "2-series", "3-base", "4-series"]
     assert world.last.view.counts() == {journal.PASSED: 4 * len(BOTH_KERNELS)}
@@ -744,7 +755,54 @@ def test_a_kernel_that_speaks_ends_the_comparison(world: World) -> None:
     spoke = ("console.log", "[    9.1] WARNING: at f+0x1/0x2\n")
     world.runs = [[*runs[0][:-1], spoke, runs[0][-1]]]
     assert world.run(both=True) == ExitCode.KERNEL
-    assert {row["median"] for row in world.result["tables"][0]["rows"]} == {None}
+    rows = world.result["tables"][0]["rows"]
+    assert {(row["median"], row["note"]) for row in rows if row["group"] == BASE} == {
+        (100.0, "1 of 2 boots")
+    }
+    assert {row["median"] for row in rows if row["group"] == SERIES} == {None}
+    assert {one["value"] for one in world.result["tables"][0]["ratios"]} == {None}
+    assert "(guests/1-base/console.log:" in world.last.reasons[0]
+    assert world.last.view.splats[0]["console"] == "guests/1-base/console.log"
+
+
+def test_a_boot_that_fails_keeps_what_was_measured_before(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.runs = both_runs(100, 100, 100, 100)
+    launch = boot.virtme_command
+
+    def fail_third(request: boot.GuestRequest, **options: Any) -> list[str]:
+        if request.run_dir.name == "3-base":
+            raise LabError("No guest.", hint="Try again.")
+        return launch(request, **options)
+
+    monkeypatch.setattr(boot, "virtme_command", fail_third)
+    with pytest.raises(LabError):
+        world.run(both=True)
+    assert (world.last.code, world.last.headline) == (3, "infrastructure: No guest.")
+    assert world.last.reasons == ["Try again."]
+    rows = world.result["tables"][0]["rows"]
+    assert {(row["median"], row["note"]) for row in rows} == {(100.0, "1 of 2 boots")}
+    assert (world.last.path / result.TEXT).is_file()
+
+
+def test_the_streams_of_a_boot_that_is_lost_are_named_and_listed(world: World) -> None:
+    runs = both_runs(100, 100, 100, 100)
+    world.runs = [runs[0], [*runs[1][:6], ("exit", 1)]]
+    assert world.run(both=True) == ExitCode.INFRA
+    assert "The guest's streams are in guests/2-series." in world.last.reasons
+    rows = world.result["tables"][0]["rows"]
+    assert {row["median"] for row in rows if row["group"] == SERIES} == {None}
+    page = (world.last.path / report.HTML).read_text()
+    for name in ("1-base", "2-series"):
+        assert f'href="guests/{name}/console.log"' in page
+        assert f'href="guests/{name}/stderr.log"' in page
+
+
+def test_a_guest_program_that_breaks_in_a_boot_is_found(world: World) -> None:
+    world.runs = [[("on", 0), ("stderr.log", "Traceback\n"), ("status", 1)]]
+    assert world.run(both=True) == ExitCode.INFRA
+    assert "guests/1-base/stderr.log has what it said." in world.last.reasons
 
 
 # --- the command ----------------------------------------------------------------------------

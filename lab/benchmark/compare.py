@@ -2,9 +2,10 @@
 
 A guest's figures depend on how its kernel came to lie in memory, which a boot decides, so each
 kernel is booted twice, by turns: base, series, base, series. A kernel's figure is the mean of its
-boots' medians. The noise of a row is the largest of these: the distance between the medians of the
-two boots, of either kernel, and between the quartiles of the rounds, of any boot. A row is within
-noise if the figures of base and series differ by no more than that.
+boots' medians, and a ratio is that of two such figures. The noise of a row is the largest of
+these: the distance between the medians of the two boots, of either kernel, and between the
+quartiles of the rounds, of any boot. A row is within noise if the figures of base and series differ
+by no more than that.
 """
 
 from __future__ import annotations
@@ -21,6 +22,12 @@ from lab.benchmark.tables import BASE_SERIES, BOTH_KERNELS, Row, Table
 BASE, SERIES = "base", "series"
 ORDER = (BASE, SERIES, BASE, SERIES)
 
+FIGURES = (
+    "base-series: a kernel's figure is the mean of its boots' medians; low and high are the lowest"
+    " and the highest of those. A ratio is that of the kernels' figures; its low and high are the"
+    " smallest and the largest that those medians make."
+)
+
 RULE = (
     "base-series: within noise means that base and series differ by no more than the largest of:"
     " the distance between the two boots' medians of either kernel, and between the quartiles of"
@@ -32,9 +39,22 @@ WITHIN, SLOWER, FASTER, UNKNOWN = "within noise", "slower", "faster", "not measu
 
 @dataclass(frozen=True)
 class Side:
-    """A row on one kernel: the samples of its boots."""
+    """A row on one kernel: the samples of its boots, of those that have any."""
 
     boots: tuple[Samples, ...]
+    wanted: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether each boot has samples: else there is a figure, and nothing to compare."""
+        return len(self.boots) == self.wanted
+
+    @property
+    def note(self) -> str:
+        """Beside the figure."""
+        if not self.whole:
+            return f"{len(self.boots)} of {self.wanted} boots"
+        return f"noise {number(self.noise)}"
 
     @property
     def medians(self) -> list[float]:
@@ -58,7 +78,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A row on both kernels; ``base`` and ``series`` are None where a boot has no sample of it."""
+    """A row on both kernels; ``base`` and ``series`` are None where no boot has a sample of it."""
 
     row: Row
     base: Side | None
@@ -66,8 +86,12 @@ class Comparison:
 
     @property
     def ratio(self) -> Figure | None:
-        """Series / base, and the smallest and the largest that the boots make."""
+        """Series / base, and the smallest and the largest that the boots make; None if a boot of
+        them is missing.
+        """
         if self.base is None or self.series is None:
+            return None
+        if not (self.base.whole and self.series.whole):
             return None
         base, series = self.base.figure, self.series.figure
         return Figure(
@@ -121,8 +145,8 @@ def comparisons(boots: Sequence[tuple[str, Mapping[str, Samples]]]) -> list[Comp
 
 def _side(row: Row, boots: Sequence[tuple[str, Mapping[str, Samples]]], kernel: str) -> Side | None:
     samples = tuple(rows.get(row.key, {}) for name, rows in boots if name == kernel)
-    wanted = ORDER.count(kernel)
-    return Side(samples) if len(samples) == wanted and all(samples) else None
+    there = tuple(filter(None, samples))
+    return Side(there, ORDER.count(kernel)) if there else None
 
 
 def table_document(found: Sequence[Comparison], calls: int) -> dict[str, Any]:
@@ -134,7 +158,7 @@ def table_document(found: Sequence[Comparison], calls: int) -> dict[str, Any]:
                 comparison.row,
                 side.figure if side else None,
                 comparison.row.calls(calls),
-                f"noise {number(side.noise)}" if side else UNKNOWN,
+                side.note if side else UNKNOWN,
             )
             rows.append({**document, "group": group, "label": f"{comparison.row.label}, {group}"})
     return {

@@ -20,7 +20,15 @@ from lab import PROJECT_ROOT, journal, manifest, report, rundir, splats
 from lab.benchmark import compare, result
 from lab.benchmark.result import Collected
 from lab.benchmark.tables import TABLES, Table
-from lab.boot import CONSOLE_LOG, INTERRUPTED, SHARE, GuestEnd, Listeners, run_guest
+from lab.boot import (
+    CONSOLE_LOG,
+    INTERRUPTED,
+    SHARE,
+    STDERR_LOG,
+    GuestEnd,
+    Listeners,
+    run_guest,
+)
 from lab.cache import atomic_write
 from lab.errors import ExitCode, LabError
 from lab.guest_script import EVENTS, GUEST_SHARE, GuestCommand
@@ -50,7 +58,6 @@ from lab.verdict import (
 
 KIND = "bench"
 PLAN = "plan.json"
-GUESTS = "guests"
 
 SILENCE_SECONDS = 330.0
 """More than selftests/bench lets one sample take."""
@@ -115,7 +122,7 @@ def boots_of(plan: Plan, options: BenchOptions, directory: Path) -> tuple[Boot, 
         Boot(
             replace(plan, control=kernel == compare.BASE),
             (compare.boot_table(number, kernel),),
-            directory / GUESTS / f"{number}-{kernel}",
+            directory / rundir.GUESTS / f"{number}-{kernel}",
         )
         for number, kernel in enumerate(compare.ORDER, 1)
     )
@@ -152,6 +159,7 @@ class _Run:
         self._boots = boots_of(plan, options, directory)
         self._collected = [Collected() for _ in self._boots]
         self._accelerator: Accelerator | None = None
+        self._booted = self._boots[0]
         self._suite = directory / "suite"
 
     def run(self) -> int:
@@ -159,16 +167,13 @@ class _Run:
         try:
             self._begin()
             verdict = self._measure()
-        except LabError as error:
-            self._close(verdict_of(error))
-            self._ui.say(f"run directory: {self._directory}")
-            raise
         except BaseException as error:
-            detail = f"The lab was {what_ended(error)}."
-            self._write("guest", outcome=INTERRUPTED, status=None, detail=detail)
-            self._keep()
-            reasons = tuple(map(_where, self._unfinished()))
-            self._close(verdict_of(error, reasons))
+            if not isinstance(error, LabError):
+                detail = f"The lab was {what_ended(error)}."
+                self._write("guest", outcome=INTERRUPTED, status=None, detail=detail)
+            if any(one.samples for one in self._collected):
+                self._keep()
+            self._close(verdict_of(error, tuple(map(_where, self._unfinished()))))
             self._ui.say(f"run directory: {self._directory}")
             raise
         lines = self._keep()
@@ -221,7 +226,7 @@ class _Run:
             for number, boot in enumerate(self._boots):
                 end = self._boot(boot, kernels[boot.plan.control], self._collected[number])
                 self._results(boot, self._collected[number])
-                splatted, scan_error = _scan(boot.directory)
+                splatted, scan_error = self._scan(boot)
                 found += splatted
                 if splatted or scan_error or end.outcome != EXITED or end.status != PYTEST_OK:
                     break
@@ -242,6 +247,7 @@ class _Run:
         return kernels
 
     def _boot(self, boot: Boot, kernel: Kernel, collected: Collected) -> GuestEnd:
+        self._booted = boot
         self._accelerator = choose_accelerator(self._session, boot.plan.arch)
         own = {"silence": SILENCE_SECONDS, "total": TOTAL_SECONDS}
         limits = guest_limits(boot.plan, self._accelerator, {**own, **self._options.limits})
@@ -309,6 +315,19 @@ class _Run:
                     message = collected.failed.get(identity) or collected.absent.get(identity, "")
                     self._write("result", id=identity, outcome=outcome, message=message, seconds=0)
 
+    def _scan(self, boot: Boot) -> tuple[list[splats.Splat], str | None]:
+        """What a guest's kernel complained about, and why that could not be found out."""
+        try:
+            found = splats.scan_file(boot.directory / CONSOLE_LOG, splats.load_allowlist())
+        except LabError as error:
+            return [], error.message
+        console = self._place(boot, CONSOLE_LOG)
+        return [replace(splat, console=console) for splat in found if splat.allowed is None], None
+
+    def _place(self, boot: Boot, name: str = "") -> str:
+        """A guest's stream, or where they are, from the run directory."""
+        return (boot.directory.relative_to(self._directory) / name).as_posix()
+
     # --- the end --------------------------------------------------------------------------
 
     def _decide(self, found: Sequence[splats.Splat], scan_error: str | None) -> Verdict:
@@ -317,10 +336,13 @@ class _Run:
         status = self._view.guest.get("status")
         if verdict.code != ExitCode.KERNEL and status not in (PYTEST_OK, None):
             broken = f"infrastructure: selftests.bench ended with status {status}"
-            reasons = ("stderr.log has what it said.", *map(_where, lost))
-            return Verdict(ExitCode.INFRA, broken, reasons)
-        if lost:
-            return replace(verdict, reasons=(*verdict.reasons, *map(_where, lost)))
+            said = f"{self._place(self._booted, STDERR_LOG)} has what it said."
+            return Verdict(ExitCode.INFRA, broken, (said, *map(_where, lost)))
+        where = [_where(one) for one in lost]
+        if verdict.code == ExitCode.INFRA and self._options.both:
+            where.append(f"The guest's streams are in {self._place(self._booted)}.")
+        if where:
+            return replace(verdict, reasons=(*verdict.reasons, *where))
         if verdict.code != ExitCode.PASSED or not self._options.both:
             return verdict
         return judge(self._comparisons(), verdict)
@@ -330,37 +352,48 @@ class _Run:
         return [one for one in self._collected if one.table and not one.ended]
 
     def _comparisons(self) -> list[compare.Comparison]:
+        """Of the boots that came to an end: the rounds of half a one are no median of a boot."""
         boots = []
         for boot, collected in zip(self._boots, self._collected, strict=True):
             kernel = compare.BASE if boot.plan.control else compare.SERIES
             (table,) = boot.tables
-            rows = {row.key: collected.of(table.identity(row)) for row in table.rows}
+            ended = table.rows if collected.ended else ()
+            rows = {row.key: collected.of(table.identity(row)) for row in ended}
             boots.append((kernel, rows))
         return compare.comparisons(boots)
 
     def _keep(self) -> list[str]:
         """bench.json and bench.txt; the lines of the latter."""
-        calls = self._options.calls
         guest = next((one.guest for one in reversed(self._collected) if one.guest), {})
-        notes = [_about(guest)] if guest else []
-        notes.append(f"{self._options.rounds} rounds; a row's low and high are its extremes.")
-        if self._options.both:
-            found = self._comparisons()
-            tables = [compare.table_document(found, calls)]
-            notes += [compare.RULE, *(comparison.line() for comparison in found)]
-            references = {}
-        else:
-            chosen = self._boots[0].tables
-            tables = [result.table_document(table, self._collected[0], calls) for table in chosen]
-            notes += [note for table in chosen for note in table.notes]
-            references = {table.name: table.reference for table in chosen}
-        notes.append("Ratios are taken round by round; they are medians of those.")
+        about = [_about(guest)] if guest else []
+        tables, notes = self._compared() if self._options.both else self._measured()
+        chosen = () if self._options.both else self._boots[0].tables
+        references = {table.name: table.reference for table in chosen}
         accelerator = asdict(self._accelerator) if self._accelerator else {"name": "", "reason": ""}
-        whole = result.document(accelerator, guest, notes, tables)
+        whole = result.document(accelerator, guest, [*about, *notes], tables)
         atomic_write(self._directory / result.NAME, json.dumps(whole, indent=1) + "\n")
         lines = result.text(whole, references)
         atomic_write(self._directory / result.TEXT, "\n".join(lines) + "\n")
         return lines
+
+    def _measured(self) -> tuple[list[dict[str, Any]], list[str]]:
+        """Tables and notes of one guest."""
+        chosen, calls = self._boots[0].tables, self._options.calls
+        return [result.table_document(table, self._collected[0], calls) for table in chosen], [
+            f"{self._options.rounds} rounds; a row's low and high are its extremes.",
+            *(note for table in chosen for note in table.notes),
+            "Ratios are taken round by round; they are medians of those.",
+        ]
+
+    def _compared(self) -> tuple[list[dict[str, Any]], list[str]]:
+        """Table and notes of both kernels."""
+        found = self._comparisons()
+        return [compare.table_document(found, self._options.calls)], [
+            f"{self._options.rounds} rounds in each boot.",
+            compare.FIGURES,
+            compare.RULE,
+            *(comparison.line() for comparison in found),
+        ]
 
 
 def _about(guest: Mapping[str, Any]) -> str:
@@ -379,15 +412,6 @@ def _outcome(identity: str, collected: Collected, rounds: int) -> str:
     if identity in collected.absent:
         return journal.SKIPPED
     return journal.PASSED if len(collected.of(identity)) == rounds else ""
-
-
-def _scan(directory: Path) -> tuple[list[splats.Splat], str | None]:
-    """What a guest's kernel complained about, and why that could not be found out."""
-    try:
-        found = splats.scan_file(directory / CONSOLE_LOG, splats.load_allowlist())
-    except LabError as error:
-        return [], error.message
-    return [splat for splat in found if splat.allowed is None], None
 
 
 def judge(found: Sequence[compare.Comparison], passed: Verdict) -> Verdict:
