@@ -332,6 +332,68 @@ def test_a_tool_that_logs_too_little_is_no_sample(
     assert measure.sample({**row, "calls": 1}, shelf) > 0
 
 
+@pytest.mark.parametrize("grown", [0, -4096])
+def test_filters_that_take_no_memory_are_no_sample(
+    grown: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"mode": "memory", "filter": "classic-list:16", "copies": 8}
+    monkeypatch.setattr(measure, "run", lambda *_: {"bytes": grown})
+    with pytest.raises(measure.Unmeasured, match=f"8 filters took {grown} bytes"):
+        measure.sample(row, filters.Shelf())
+    monkeypatch.setattr(measure, "run", lambda *_: {"bytes": 4096})
+    assert measure.sample(row, filters.Shelf()) == 512
+
+
+SETTLING = """
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static int kilobytes, step;
+
+static FILE *meminfo(void)
+{
+	static char text[32];
+
+	snprintf(text, sizeof(text), "Slab: %d kB\\n", kilobytes += step);
+	return fmemopen(text, strlen(text), "r");
+}
+
+#define fopen(path, mode) meminfo()
+#define usleep(microseconds) ((void)(microseconds))
+#define main bench_main
+#include "bench.c"
+#undef main
+
+int main(int argc, char **argv)
+{
+	step = argc > 1;
+	kilobytes = 7;
+	printf("%d\\n", (int)settled());
+	return 0;
+}
+"""
+
+
+def test_memory_is_read_once_it_stays_the_same(tmp_path: Path) -> None:
+    """bench.c with a /proc/meminfo of its own: one that stays, and one that never does."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("there is no C compiler")
+    (tmp_path / "main.c").write_text(SETTLING)
+    command = [compiler, "-Wall", "-Werror", f"-I{NATIVE}", str(tmp_path / "main.c"), "-pthread"]
+    subprocess.run([*command, "-o", str(tmp_path / "main")], check=True)
+
+    def settled(*argument: str) -> subprocess.CompletedProcess[str]:
+        argv = [str(tmp_path / "main"), *argument]
+        return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    still, restless = settled(), settled("grows")
+    assert (still.returncode, still.stdout) == (0, f"{7 * 1024}\n")
+    assert (restless.returncode, restless.stdout) == (1, "")
+    assert "does not stay the same" in restless.stderr
+
+
 def test_numbers_are_words_with_a_name() -> None:
     assert measure.numbers("ns=12 refused=0\nrecords=-3 x=y noise =4") == {
         "ns": 12, "refused": 0, "records": -3,

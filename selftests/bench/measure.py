@@ -119,8 +119,11 @@ def _attach(row: Row, shelf: Shelf) -> float:
 
 def _memory(row: Row, shelf: Shelf) -> float:
     filter_, descriptors = shelf.take(row["filter"])
-    found = run(("memory", row["copies"], filter_), descriptors)
-    return _figure(found, "bytes") / int(row["copies"])
+    grown = _figure(run(("memory", row["copies"], filter_), descriptors), "bytes")
+    if grown <= 0:
+        # A filter takes memory: something else has given back more meanwhile.
+        raise Unmeasured(f"{row['copies']} filters took {grown} bytes")
+    return grown / int(row["copies"])
 
 
 # --- who opens what -------------------------------------------------------------------------

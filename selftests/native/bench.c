@@ -590,19 +590,25 @@ static u64 kernel_memory(void)
 	return sum;
 }
 
+#define LOOKS	500	/* ten seconds */
+#define ALIKE	5
+
 /* The filters of processes that have ended go away in their own time. */
 static u64 settled(void)
 {
 	u64 before = kernel_memory(), after;
 	int same = 0;
 
-	for (int i = 0; i < 200 && same < 5; i++) {
+	for (int i = 0; i < LOOKS; i++) {
 		usleep(20000);
 		after = kernel_memory();
 		same = after == before ? same + 1 : 0;
+		if (same == ALIKE)
+			return after;
 		before = after;
 	}
-	return before;
+	fprintf(stderr, "the kernel's memory does not stay the same\n");
+	exit(1);
 }
 
 static int load(char **argv)
