@@ -286,12 +286,7 @@ def memory(cpus: int) -> Table:  # noqa: ARG001
     )  # fmt: skip
 
 
-LOGGED, STRACE, STRACE_BPF, PERF = (
-    "eBPF, opened_files",
-    "strace",
-    "strace --seccomp-bpf",
-    "perf trace",
-)
+LOGGED, STRACE, STRACE_BPF = "eBPF, opened_files", "strace", "strace --seccomp-bpf"
 
 
 def openat(cpus: int) -> Table:  # noqa: ARG001
@@ -302,7 +297,6 @@ def openat(cpus: int) -> Table:  # noqa: ARG001
         Row(LOGGED, EXTENDED, "logged", share=0.02, refused=0),
         Row(STRACE, TOOL, "strace", share=0.001, refused=0),
         Row(STRACE_BPF, TOOL, "strace-bpf", share=0.001, refused=0),
-        Row(PERF, TOOL, "perf", share=0.001, refused=0),
     )
     return Table(
         "openat",

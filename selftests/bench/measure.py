@@ -131,6 +131,9 @@ def _memory(row: Row, shelf: Shelf) -> float:
 LOG = "/tmp/seccomp-bench.log"
 """In the guest's memory: what is measured is the telling, not a disk."""
 
+OPENED = "/dev/null"
+"""As native/bench.c has it."""
+
 
 def _open(row: Row) -> tuple[object, ...]:
     return ("calls", "open", row["calls"], 1, 0)
@@ -157,37 +160,22 @@ def _logged(row: Row, shelf: Shelf) -> float:  # noqa: ARG001
     raise Unmeasured(f"{lost} of {calls} opens were lost: the reader did not keep up")
 
 
-def _under(row: Row, tool: str, options: Sequence[str], word: str) -> float:
-    """The opens under a command that logs them to LOG, a line with ``word`` for each."""
-    path = shutil.which(tool)
+def _strace(row: Row, shelf: Shelf) -> float:  # noqa: ARG001
+    path = shutil.which("strace")
     if path is None:
-        raise NotThere(f"not there: {tool}")
+        raise NotThere("not there: strace")
+    options = ["-f", "-e", "trace=openat", "-o", LOG]
+    options += ["--seccomp-bpf"] if row["mode"] == "strace-bpf" else []
     Path(LOG).unlink(missing_ok=True)
     found = run(_open(row), before=(path, *options))
     try:
         text = Path(LOG).read_text(encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        raise Unmeasured(f"{tool} wrote no log: {error.strerror}") from None
-    told = sum(word in line for line in text.splitlines())
+        raise Unmeasured(f"strace wrote no log: {error.strerror}") from None
+    told = sum(OPENED in line for line in text.splitlines())
     if told < row["calls"]:
-        raise Unmeasured(f"{tool} told {told} opens of {row['calls']}")
+        raise Unmeasured(f"strace told {told} opens of {row['calls']}")
     return _per_call(row, found)
-
-
-def _strace(row: Row, shelf: Shelf) -> float:  # noqa: ARG001
-    options = ["-f", "-e", "trace=openat", "-o", LOG]
-    options += ["--seccomp-bpf"] if row["mode"] == "strace-bpf" else []
-    return _under(row, "strace", options, "/dev/null")
-
-
-SYSCALL_EVENTS = Path("/sys/kernel/tracing/events/syscalls")
-"""What `perf trace` listens to: without it perf runs the command and tells nothing of it."""
-
-
-def _perf(row: Row, shelf: Shelf) -> float:  # noqa: ARG001
-    if not SYSCALL_EVENTS.is_dir():
-        raise NotThere("not there: the kernel has no events/syscalls (CONFIG_FTRACE_SYSCALLS)")
-    return _under(row, "perf", ["trace", "-e", "openat", "-o", LOG, "--"], "openat(")
 
 
 MODES: dict[str, Callable[[Row, Shelf], float]] = {
@@ -201,7 +189,6 @@ MODES: dict[str, Callable[[Row, Shelf], float]] = {
     "logged": _logged,
     "strace": _strace,
     "strace-bpf": _strace,
-    "perf": _perf,
 }
 
 
