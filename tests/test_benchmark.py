@@ -41,6 +41,7 @@ from lab.benchmark.tables import (
     Row,
     Table,
     getpid,
+    make_tables,
     threads,
 )
 from lab.build import BuildResult
@@ -59,7 +60,7 @@ from tests.fakes import launcher
 from tests.support import Recorder
 
 CPUS = 2
-MADE = {name: make(CPUS) for name, make in TABLES.items()}
+MADE = make_tables(CPUS)
 ALL_TABLES = [pytest.param(table, id=name) for name, table in MADE.items()]
 
 
@@ -142,7 +143,7 @@ def test_calls_come_in_pairs_from_each_thread(table: Table, asked: int) -> None:
 
 
 def test_the_rfcs_table_is_asked_for_in_full() -> None:
-    table = getpid(CPUS)
+    table = getpid()
     assert [row.calls(CALLS) for row in table.rows[:4]] == [CALLS] * 4
     goals = {one.label: (one.goal, one.rfc) for one in table.ratios if one.goal}
     assert goals == {
@@ -912,7 +913,7 @@ def test_options_have_defaults_and_quick_ones(
     monkeypatch: pytest.MonkeyPatch, cache: Cache
 ) -> None:
     whole = asked(monkeypatch, cache)
-    assert (whole.tables, whole.rounds, whole.calls) == (tuple(TABLES), 7, CALLS)
+    assert (whole.tables, whole.rounds, whole.calls) == (TABLES, 7, CALLS)
     quick = asked(monkeypatch, cache, "--quick", "--only", "stacked", "--only", "getpid")
     assert (quick.tables, quick.rounds, quick.calls) == (("getpid", "stacked"), 2, 10_000)
     mixed = asked(monkeypatch, cache, "--quick", "--rounds", "3")
@@ -926,14 +927,14 @@ def test_the_command_that_does_it_again_has_all_its_options() -> None:
         *("--only", "getpid", "--only", "inject", "--rounds", "3", "--calls", "500"),
         *("--limit", "boot=5"),
     ]
-    again = replace(options, tables=tuple(TABLES), both=True).lab(plan)
+    again = replace(options, tables=TABLES, both=True).lab(plan)
     assert "--ab" in again
     assert "--only" not in again
 
 
 def test_guests_of_a_comparison_have_places_of_their_own() -> None:
     plan = Plan("linux-7.3", False, Path("/p"), False, find_profile("default"), ARCHES[0])
-    options = BenchOptions(tuple(TABLES), 3, 500, True, {})
+    options = BenchOptions(TABLES, 3, 500, True, {})
     made = boots_of(plan, options, Path("/run"))
     assert [one.plan.control for one in made] == [True, False, True, False]
     assert len({one.directory for one in made}) == 4

@@ -63,12 +63,12 @@ class Collected:
             return {}
         return self.samples.get(identity, {})
 
-    def note(self, identity: str, note: str = "") -> str:
-        """Why a row has no figure, else ``note``."""
+    def note(self, identity: str) -> str:
+        """Why a row has no figure; "" if it has one."""
         reason = self.failed.get(identity) or self.absent.get(identity)
         if reason is not None:
             return reason
-        return note if self.of(identity) else "not measured: the guest did not come as far"
+        return "" if self.of(identity) else "not measured: the guest did not come as far"
 
 
 def row_document(row: Row, figure: Figure | None, calls: int, note: str) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def table_document(table: Table, collected: Collected, calls: int) -> dict[str, 
                 row,
                 summarize(samples[row.key].values()),
                 row.calls(calls),
-                collected.note(table.identity(row), row.note),
+                collected.note(table.identity(row)),
             )
             for row in table.rows
         ],

@@ -19,7 +19,7 @@ from typing import Any
 from lab import PROJECT_ROOT, journal, manifest, report, rundir, splats
 from lab.benchmark import compare, result
 from lab.benchmark.result import Collected
-from lab.benchmark.tables import TABLES, Table
+from lab.benchmark.tables import TABLES, Table, make_tables
 from lab.boot import (
     CONSOLE_LOG,
     INTERRUPTED,
@@ -82,7 +82,7 @@ class BenchOptions:
         """The one command that does it again."""
         command = ["scripts/lab", "bench", *plan.options()]
         command += ["--ab"] if self.both else []
-        if not self.both and self.tables != tuple(TABLES):
+        if not self.both and self.tables != TABLES:
             for name in self.tables:
                 command += ["--only", name]
         command += ["--rounds", str(self.rounds), "--calls", str(self.calls)]
@@ -116,8 +116,8 @@ class Boot:
 def boots_of(plan: Plan, options: BenchOptions, directory: Path) -> tuple[Boot, ...]:
     """The guests of a run, in their order."""
     if not options.both:
-        tables = tuple(TABLES[name](plan.profile.cpus) for name in options.tables)
-        return (Boot(plan, tables, directory),)
+        tables = make_tables(plan.profile.cpus)
+        return (Boot(plan, tuple(tables[name] for name in options.tables), directory),)
     return tuple(
         Boot(
             replace(plan, control=kernel == compare.BASE),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +37,6 @@ class Row:
     workload: str = "mixed"
     refused: float = 0.5
     length: int = 0
-    note: str = ""
 
     @property
     def key(self) -> str:
@@ -135,7 +133,7 @@ MAPS = (
 )
 
 
-def getpid(cpus: int) -> Table:  # noqa: ARG001
+def getpid() -> Table:
     """The RFC's table."""
     return Table(
         "getpid",
@@ -177,7 +175,7 @@ def getpid(cpus: int) -> Table:  # noqa: ARG001
 STACKED = (1, 2, 4, 8, 16, 32)
 
 
-def stacked(cpus: int) -> Table:  # noqa: ARG001
+def stacked() -> Table:
     """Several filters on one task."""
     pairs = ((ARGUMENT, CLASSIC, "classic-argument"), (PURE, EXTENDED, "pure"))
     return Table(
@@ -226,7 +224,7 @@ LOADED_ONLY = (65536,)
 """A path of filters may have 32768 instructions in all (MAX_INSNS_PER_PATH, kernel/seccomp.c)."""
 
 
-def length(cpus: int) -> Table:  # noqa: ARG001
+def length() -> Table:
     """Programs of many instructions: what loading and attaching takes."""
     return Table(
         "length",
@@ -259,7 +257,7 @@ MANY, SOME = 1000, 240
 """Filters attached, of 16 and of 256 instructions: a process's may have 32768 in all."""
 
 
-def memory(cpus: int) -> Table:  # noqa: ARG001
+def memory() -> Table:
     """What an attached filter takes."""
     short, long = "16 instructions", "256 instructions"
     return Table(
@@ -289,7 +287,7 @@ def memory(cpus: int) -> Table:  # noqa: ARG001
 LOGGED, STRACE, STRACE_BPF = "eBPF, opened_files", "strace", "strace --seccomp-bpf"
 
 
-def openat(cpus: int) -> Table:  # noqa: ARG001
+def openat() -> Table:
     """Who opens what: the gallery's filter against the tools."""
     no_log = "no log"
     rows = (
@@ -315,7 +313,7 @@ def openat(cpus: int) -> Table:  # noqa: ARG001
 INJECTED = "eBPF, inject_fault"
 
 
-def inject(cpus: int) -> Table:  # noqa: ARG001
+def inject() -> Table:
     """A call that fails: how long it takes to do so."""
     return Table(
         "inject",
@@ -340,16 +338,14 @@ def inject(cpus: int) -> Table:  # noqa: ARG001
     )  # fmt: skip
 
 
-TABLES: dict[str, Callable[[int], Table]] = {
-    "getpid": getpid,
-    "stacked": stacked,
-    "threads": threads,
-    "length": length,
-    "memory": memory,
-    "openat": openat,
-    "inject": inject,
-}
-"""By name; made for a number of processors."""
+def make_tables(cpus: int) -> dict[str, Table]:
+    """All of them by name, for a guest of so many processors."""
+    made = (getpid(), stacked(), threads(cpus), length(), memory(), openat(), inject())
+    return {table.name: table for table in made}
+
+
+TABLES = tuple(make_tables(1))
+"""Their names."""
 
 BASE_SERIES = "base-series"
 
