@@ -49,7 +49,7 @@ from lab.seed import graft
 from lab.source_state import files_digest
 from lab.testrun import SELFTESTS, Hooks, TestOptions, run_tests
 from lab.ui import Ui
-from lab.verdict import Verdict, write_verdict
+from lab.verdict import Verdict, verdict_of, write_verdict
 
 KIND = "walk"
 TABLE = "walk.txt"
@@ -178,9 +178,8 @@ def run_walk(session: Session, plan: Plan, options: WalkOptions, command: list[s
             guests.wait()
         verdict = judge(rows)
     except BaseException as error:
-        name = "interrupted" if isinstance(error, KeyboardInterrupt) else repr(error)
         ran = f"{len(rows)} of {len(steps)} steps had ended; the same command goes on."
-        write_verdict(record, Verdict(ExitCode.INTERRUPTED, f"infrastructure: {name}", (ran,)))
+        write_verdict(record, verdict_of(error, (ran,)))
         raise
     else:
         write_verdict(record, verdict)
