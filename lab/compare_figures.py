@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from lab import figures
 from lab.changes import BETTER, OTHER, WORSE, Change, Group, pairs
-from lab.figures import Bench, Measured, Ratio, Table, short
+from lab.figures import Measured, Ratio, Table, short
 from lab.report import Run
 from lab.size import model
 from lab.size.model import OFF, Pair
 
 BENCH_SHARE = 0.05
 GROWTH_BYTES = 256
+
+EMULATED = "tcg"
+"""Under it only ratios within one run mean something."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What of two runs' figures can be for the worse: that something is ``measured`` at all,
+    ``ratios``, and ``absolute`` figures.
+    """
+
+    measured: bool
+    ratios: bool
+    absolute: bool
 
 
 def benchmarks(old: Run, new: Run) -> Group | None:
@@ -22,32 +37,52 @@ def benchmarks(old: Run, new: Run) -> Group | None:
     if before is None and after is None:
         return None
     rule = (
-        f"A figure has changed if the spreads do not overlap and the medians differ by "
-        f"{BENCH_SHARE:.0%} at least. That is worse, or better, where the unit says which way and "
-        "both ran in the same kind of guest. Worse as well: a goal that was reached and is missed, "
-        "and what is no longer measured."
+        f"A figure or a ratio has changed if the spreads do not overlap and the medians differ by "
+        f"{BENCH_SHARE:.0%} at least. That is worse, or better, where the unit of a figure or the "
+        "goal of a ratio says which way, and both runs were in the same kind of guest with as many "
+        "samples and calls; of figures, if that was not emulated. Worse as well: what is no longer "
+        "measured."
     )
     if before is None or after is None:
         which = new.id if before is None else old.id
         return Group("Benchmarks", rule, (), (f"Only {which} has figures.",), False)
+    was, now = dict(before.facts), dict(after.facts)
     notes = [
-        f"The figures are not judged: {name} differs ({was or '?'}, {now or '?'})."
-        for name, was, now in pairs(dict(before.facts), dict(after.facts))
-        if name in ("accelerator", "cpu", "jit") and was != now
+        f"Nothing is judged: {name} differs ({was.get(name, '?')}, {now.get(name, '?')})."
+        for name in ("accelerator", "cpu", "jit")
+        if was.get(name) != now.get(name)
     ]
-    changes = tuple(_figures(before, after, judged=not notes))
-    return Group("Benchmarks", rule, changes, tuple(notes))
+    same = not notes
+    emulated = EMULATED in (was.get("accelerator"), now.get("accelerator"))
+    if same and emulated:
+        notes.append(
+            f"Ratios are judged and figures are not: the guests were emulated ({EMULATED})."
+        )
+    changes: list[Change] = []
+    tables = ({table.name: table for table in bench.tables} for bench in (before, after))
+    for name, one, other in pairs(*tables):
+        if one is None or other is None:
+            changes.append(Change("added" if one is None else "gone", f"benchmark {name}", "", ""))
+            continue
+        unlike = _unlike(one, other)
+        if same and unlike:
+            notes.append(f"{name} is not judged: {unlike}.")
+        judged = Judged(same, same and not unlike, same and not unlike and not emulated)
+        changes += _rows(one, other, judged)
+        changes += _ratios(one, other, judged.ratios)
+    return Group("Benchmarks", rule, tuple(changes), tuple(notes))
 
 
-def _figures(old: Bench, new: Bench, judged: bool) -> Iterator[Change]:
-    tables = ({table.name: table for table in bench.tables} for bench in (old, new))
-    for name, before, after in pairs(*tables):
-        if before is None or after is None:
-            kind = "added" if before is None else "gone"
-            yield Change(kind, f"benchmark {name}", "", "")
-        else:
-            yield from _rows(before, after, judged)
-            yield from _ratios(before, after, judged)
+def _unlike(old: Table, new: Table) -> str:
+    """The first row that was measured in both runs and not alike, in words; "" if there is none."""
+    keyed = ({(row.label, row.group, row.x): row for row in table.rows} for table in (old, new))
+    for _, before, after in pairs(*keyed):
+        if before is None or after is None or before.median is None or after.median is None:
+            continue
+        was, now = (f"{row.samples} of {row.calls} calls" for row in (before, after))
+        if was != now:
+            return f"the samples of {after.label} were {was}, and are {now}"
+    return ""
 
 
 def better_is_less(unit: str) -> bool | None:
@@ -57,19 +92,19 @@ def better_is_less(unit: str) -> bool | None:
     return True if re.match(r"(?:[nuµm]?s|seconds|cycles|instructions|bytes)\b", unit) else None
 
 
-def _rows(old: Table, new: Table, judged: bool) -> Iterator[Change]:
+def _rows(old: Table, new: Table, judged: Judged) -> Iterator[Change]:
     keyed = ({(row.label, row.group, row.x): row for row in table.rows} for table in (old, new))
     for key, before, after in pairs(*keyed):
         name = f"{new.title}: {key[0]}"
         if before is None or after is None:
             yield Change("added" if before is None else "gone", name, _told(before), _told(after))
         elif before.median is not None and after.median is None:
-            worth = WORSE if judged else OTHER
+            worth = WORSE if judged.measured else OTHER
             yield Change("no longer measured", name, _told(before), after.note, worth)
         elif before.median is None and after.median is not None:
             yield Change("now measured", name, before.note, _told(after))
         elif _apart(before, before.median, after, after.median):
-            yield _measured(name, before, after, new.unit, judged)
+            yield _measured(name, before, after, new.unit, judged.absolute)
 
 
 def _measured(name: str, old: Measured, new: Measured, unit: str, judged: bool) -> Change:
@@ -107,17 +142,20 @@ def _told(row: Measured | None) -> str:
 def _ratios(old: Table, new: Table, judged: bool) -> Iterator[Change]:
     keyed = ({ratio.label: ratio for ratio in table.ratios} for table in (old, new))
     for label, before, after in pairs(*keyed):
-        if before is None or after is None:
+        if before is None or after is None or before.value is None or after.value is None:
+            continue
+        # A goal that is missed by what the spread covers is noise.
+        if not _apart(before, before.value, after, after.value):
             continue
         was, now = (f"{short(one.value)} (goal {one.goal or 'none'})" for one in (before, after))
-        if before.reached and after.reached is False:
-            worth = WORSE if judged else OTHER
-            yield Change("goal missed", f"{new.title}: {label}", was, now, worth)
-        elif before.reached is False and after.reached:
-            worth = BETTER if judged else OTHER
-            yield Change("goal reached", f"{new.title}: {label}", was, now, worth)
-        elif _apart(before, before.value, after, after.value):
-            yield Change("ratio", f"{new.title}: {label}", was, now)
+        kind, worth = "ratio", OTHER
+        if after.goal is not None:
+            good = (after.value < before.value) == after.goal.op.startswith("<")
+            kind = f"ratio that got {'better' if good else 'worse'}"
+            if replace(before, goal=after.goal).reached != after.reached:
+                kind = "goal reached" if after.reached else "goal missed"
+            worth = OTHER if not judged else BETTER if good else WORSE
+        yield Change(kind, f"{new.title}: {label}", was, now, worth)
 
 
 # --- sizes -----------------------------------------------------------------------------------

@@ -156,15 +156,31 @@ def test_stages_are_compared(cache: Cache) -> None:
 # --- figures ---------------------------------------------------------------------------------
 
 
+KVM = {"name": "kvm"}
+
+
 def benched(cache: Cache, *tables: dict[str, Any], **fields: Any) -> Path:
     run = make_run(cache, {}, kind="bench")
     write_bench(run, *tables, **fields)
     return run
 
 
+def ratio(value: float, op: str | None = None, **fields: Any) -> dict[str, Any]:
+    """With a spread of a hundredth, and a goal of 80 if there is an operator."""
+    goal = op and {"op": op, "value": 80.0}
+    spread = {"value": value, "low": value * 0.99, "high": value * 1.01}
+    return {"label": "n / e", **spread, "goal": goal, **fields}
+
+
+def ratios(cache: Cache, *sides: dict[str, Any], **fields: Any) -> list[tuple[str, str]]:
+    """What becomes of a ratio."""
+    old, new = (benched(cache, table([row("a", 1.0)], ratios=[side]), **fields) for side in sides)
+    return [(change.kind, change.worth) for change in changes(old, new, "Benchmarks")]
+
+
 def test_figures_change_if_their_spreads_are_apart(cache: Cache) -> None:
-    old = benched(cache, table([row("a", 100.0), row("b", 100.0)]))
-    new = benched(cache, table([row("a", 115.0), row("b", 150.0)]))
+    old = benched(cache, table([row("a", 100.0), row("b", 100.0)]), accelerator=KVM)
+    new = benched(cache, table([row("a", 115.0), row("b", 150.0)]), accelerator=KVM)
     (found,) = changes(old, new, "Benchmarks")
     assert (found.what, found.kind, found.worth) == (
         "getpid() <1>: b", "figure that got worse", WORSE,
@@ -172,22 +188,65 @@ def test_figures_change_if_their_spreads_are_apart(cache: Cache) -> None:
     assert [c.worth for c in changes(new, old, "Benchmarks")] == [BETTER]
 
 
+def notes(old: Path, new: Path) -> str:
+    found = compare.compare(Run.load(old), Run.load(new))
+    return "\n".join(note for group in found.groups for note in group.notes)
+
+
 def test_figures_of_other_guests_are_not_judged(cache: Cache) -> None:
-    old = benched(cache, table([row("a", 100.0)]))
-    new = benched(cache, table([row("a", 500.0)]), accelerator={"name": "kvm"})
-    assert [c.worth for c in changes(old, new, "Benchmarks")] == [OTHER]
+    tables = [table([row("a", figure)], ratios=[ratio(90.0, "<=")]) for figure in (100.0, 500.0)]
+    tables[1]["ratios"] = [ratio(120.0, "<=")]
+    old, new = benched(cache, tables[0]), benched(cache, tables[1], accelerator=KVM)
+    assert [c.worth for c in changes(old, new, "Benchmarks")] == [OTHER, OTHER]
+    assert "accelerator differs (tcg, kvm)" in notes(old, new)
 
 
-def test_what_is_no_longer_measured_or_misses_its_goal_is_worse(cache: Cache) -> None:
-    def ratio(value: float) -> dict[str, Any]:
-        goal = {"op": ">=", "value": 80.0}
-        return {"label": "n / e", "value": value, "low": value, "high": value, "goal": goal}
-
-    old = benched(cache, table([row("a", 100.0)], ratios=[ratio(81.0)]))
-    new = benched(cache, table([row("a", None, note="no such")], ratios=[ratio(79.0)]))
+def test_emulated_figures_are_not_judged_and_their_ratios_are(cache: Cache) -> None:
+    old = benched(cache, table([row("a", 100.0)], ratios=[ratio(90.0, ">=")]))
+    new = benched(cache, table([row("a", 500.0)], ratios=[ratio(82.0, ">=")]))
     assert [(c.kind, c.worth) for c in changes(old, new, "Benchmarks")] == [
-        ("no longer measured", WORSE),
-        ("goal missed", WORSE),
+        ("figure that got worse", OTHER),
+        ("ratio that got worse", WORSE),
+    ]
+    assert "Ratios are judged and figures are not" in notes(old, new)
+
+
+@pytest.mark.parametrize("fields", [{"samples": 3}, {"calls": 10}])
+def test_what_was_measured_otherwise_is_not_judged(cache: Cache, fields: dict[str, Any]) -> None:
+    old = benched(cache, table([row("a", 100.0)], ratios=[ratio(90.0, ">=")]), accelerator=KVM)
+    rows = [row("a", 500.0, **fields)]
+    new = benched(cache, table(rows, ratios=[ratio(70.0, ">=")]), accelerator=KVM)
+    assert {c.worth for c in changes(old, new, "Benchmarks")} == {OTHER}
+    assert "getpid is not judged: the samples of a were 5 of 100 calls" in notes(old, new)
+
+
+@pytest.mark.parametrize(
+    ("op", "before", "after", "expected"),
+    [
+        (">=", 90.0, 70.0, [("goal missed", WORSE)]),
+        (">=", 70.0, 90.0, [("goal reached", BETTER)]),
+        ("<=", 70.0, 90.0, [("goal missed", WORSE)]),
+        ("<=", 100.0, 90.0, [("ratio that got better", BETTER)]),
+        (">=", 80.5, 79.5, []),
+        (None, 90.0, 70.0, [("ratio", OTHER)]),
+    ],
+)
+def test_ratios_change_if_their_spreads_are_apart(
+    cache: Cache, op: str | None, before: float, after: float, expected: list[tuple[str, str]]
+) -> None:
+    assert ratios(cache, ratio(before, op), ratio(after, op)) == expected
+
+
+def test_a_goal_that_was_moved_is_no_goal_missed(cache: Cache) -> None:
+    stricter = ratio(85.0, goal={"op": ">=", "value": 90.0})
+    assert ratios(cache, ratio(75.0, ">="), stricter) == [("ratio that got better", BETTER)]
+
+
+def test_what_is_no_longer_measured_is_worse(cache: Cache) -> None:
+    old = benched(cache, table([row("a", 100.0)]))
+    new = benched(cache, table([row("a", None, note="no such")]))
+    assert [(c.kind, c.worth) for c in changes(old, new, "Benchmarks")] == [
+        ("no longer measured", WORSE)
     ]
 
 
