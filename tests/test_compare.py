@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -267,10 +269,11 @@ def test_units_say_which_way_is_better(unit: str, less: bool | None) -> None:
 # --- matrices --------------------------------------------------------------------------------
 
 
-def matrix(cache: Cache, **parts: Path) -> Path:
+def matrix(cache: Cache, profiles: Sequence[str] = (), code: int = 0, **parts: Path) -> Path:
     rows = [Row(name, "", 0, "", str(path), {}, {}, 0, 1.0) for name, path in parts.items()]
     events = [{"event": "profile", **asdict(row)} for row in rows]
-    return make_run(cache, {}, kind="matrix", events=events, patches=[])
+    fields: dict[str, Any] = {"events": events, "patches": [], "profiles": profiles or list(parts)}
+    return make_run(cache, {}, kind="matrix", code=code, **fields)
 
 
 def test_matrices_are_compared_profile_by_profile(cache: Cache) -> None:
@@ -281,6 +284,54 @@ def test_matrices_are_compared_profile_by_profile(cache: Cache) -> None:
     old, new = matrix(cache, default=good, yama=good), matrix(cache, default=good, yama=bad)
     assert [c.what for c in changes(old, new, "Tests")] == [f"yama: {A}"]
     assert [c.what for c in changes(old, new, "Verdict")] == ["profile yama"]
+
+
+def test_profiles_that_one_matrix_alone_ran_are_named_once_and_not_worse(cache: Cache) -> None:
+    good = make_run(cache, {A: result("passed"), B: result("passed")})
+    bad = make_run(cache, {A: result("failed")}, code=1)
+    old = matrix(cache, ["default", "yama"], default=good, yama=good)
+    new = matrix(cache, ["default", "debug"], 1, default=good, debug=bad)
+    assert sorted((c.kind, c.what, c.worth) for c in changes(old, new, "Tests")) == [
+        ("only in the new run", "profile debug", OTHER),
+        ("only in the old run", "profile yama", OTHER),
+    ]
+    assert [(c.kind, c.worth) for c in changes(old, new, "Verdict")] == [("other verdict", OTHER)]
+
+
+def test_a_profile_whose_run_was_removed_is_said(cache: Cache) -> None:
+    good, gone = make_run(cache, {A: result("passed")}), make_run(cache, {A: result("passed")})
+    old = matrix(cache, default=good, yama=gone)
+    new = matrix(cache, default=good, yama=good)
+    shutil.rmtree(gone)
+    assert changes(old, new, "Tests") == []
+    assert f"of {old.name} the runs of yama were removed" in notes(old, new)
+    with pytest.raises(UsageError) as caught:
+        changes(old, make_run(cache, {}, profile={"name": "yama"}), "Tests")
+    assert "The runs of yama are no longer there" in caught.value.hint
+
+
+def test_a_matrix_that_has_lost_all_runs_is_still_one(cache: Cache) -> None:
+    gone = make_run(cache, {A: result("passed")})
+    old, new = matrix(cache, yama=gone), matrix(cache, yama=make_run(cache, {A: result("failed")}))
+    shutil.rmtree(gone)
+    assert changes(old, new, "Tests") == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"guest": {"whole": True, "command": "python -m pytest -m extended"}},
+        {"patches": PATCHES[:1]},
+    ],
+)
+def test_what_another_selection_or_fewer_patches_leave_out_is_not_gone(
+    cache: Cache, fields: dict[str, Any]
+) -> None:
+    old = make_run(cache, {A: result("passed"), B: result("passed")})
+    new = make_run(cache, {A: result("passed")}, **fields)
+    assert [(c.kind, c.worth) for c in changes(old, new, "Tests")] == [
+        ("only in the old run", OTHER)
+    ]
 
 
 def test_a_run_is_compared_with_its_profile_of_a_matrix(cache: Cache) -> None:
