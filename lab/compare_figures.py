@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from lab import figures
+from lab.benchmark import model
+from lab.benchmark.model import MeasuredRatio, MeasuredRow, MeasuredTable, short
 from lab.changes import BETTER, OTHER, WORSE, Change, Group, pairs
-from lab.figures import Measured, Ratio, Table, short
 from lab.report import Run
-from lab.size import model
+from lab.size import model as sizes_model
 from lab.size.model import OFF, Pair
 
 BENCH_SHARE = 0.05
@@ -33,7 +33,7 @@ class Judged:
 
 def benchmarks(old: Run, new: Run) -> Group | None:
     """Benchmark figures; None if neither run has any. Raises LabError if they cannot be read."""
-    before, after = figures.load(old.path), figures.load(new.path)
+    before, after = model.load(old.path), model.load(new.path)
     if before is None and after is None:
         return None
     rule = (
@@ -73,7 +73,7 @@ def benchmarks(old: Run, new: Run) -> Group | None:
     return Group("Benchmarks", rule, tuple(changes), tuple(notes))
 
 
-def _unlike(old: Table, new: Table) -> str:
+def _unlike(old: MeasuredTable, new: MeasuredTable) -> str:
     """The first row that was measured in both runs and not alike, in words; "" if there is none."""
     keyed = ({(row.label, row.group, row.x): row for row in table.rows} for table in (old, new))
     for _, before, after in pairs(*keyed):
@@ -92,7 +92,7 @@ def better_is_less(unit: str) -> bool | None:
     return True if re.match(r"(?:[nuµm]?s|seconds|cycles|instructions|bytes)\b", unit) else None
 
 
-def _rows(old: Table, new: Table, judged: Judged) -> Iterator[Change]:
+def _rows(old: MeasuredTable, new: MeasuredTable, judged: Judged) -> Iterator[Change]:
     keyed = ({(row.label, row.group, row.x): row for row in table.rows} for table in (old, new))
     for key, before, after in pairs(*keyed):
         name = f"{new.title}: {key[0]}"
@@ -107,7 +107,7 @@ def _rows(old: Table, new: Table, judged: Judged) -> Iterator[Change]:
             yield _measured(name, before, after, new.unit, judged.absolute)
 
 
-def _measured(name: str, old: Measured, new: Measured, unit: str, judged: bool) -> Change:
+def _measured(name: str, old: MeasuredRow, new: MeasuredRow, unit: str, judged: bool) -> Change:
     assert old.median is not None
     assert new.median is not None
     less, fell = better_is_less(unit), new.median < old.median
@@ -120,7 +120,10 @@ def _measured(name: str, old: Measured, new: Measured, unit: str, judged: bool) 
 
 
 def _apart(
-    old: Measured | Ratio, was: float | None, new: Measured | Ratio, now: float | None
+    old: MeasuredRow | MeasuredRatio,
+    was: float | None,
+    new: MeasuredRow | MeasuredRatio,
+    now: float | None,
 ) -> bool:
     """Whether two figures differ by more than their spreads, and by enough to matter."""
     if was is None or now is None or was <= 0:
@@ -131,7 +134,7 @@ def _apart(
     return not overlap and abs(now / was - 1) >= BENCH_SHARE
 
 
-def _told(row: Measured | None) -> str:
+def _told(row: MeasuredRow | None) -> str:
     if row is None:
         return ""
     if row.median is None:
@@ -139,7 +142,7 @@ def _told(row: Measured | None) -> str:
     return f"{short(row.median)} ({short(row.low)} to {short(row.high)})"
 
 
-def _ratios(old: Table, new: Table, judged: bool) -> Iterator[Change]:
+def _ratios(old: MeasuredTable, new: MeasuredTable, judged: bool) -> Iterator[Change]:
     keyed = ({ratio.label: ratio for ratio in table.ratios} for table in (old, new))
     for label, before, after in pairs(*keyed):
         if before is None or after is None or before.value is None or after.value is None:
@@ -152,7 +155,7 @@ def _ratios(old: Table, new: Table, judged: bool) -> Iterator[Change]:
         if after.goal is not None:
             good = (after.value < before.value) == after.goal.op.startswith("<")
             kind = f"ratio that got {'better' if good else 'worse'}"
-            if replace(before, goal=after.goal).reached != after.reached:
+            if after.goal.reached(before.value) != after.reached:
                 kind = "goal reached" if after.reached else "goal missed"
             worth = OTHER if not judged else BETTER if good else WORSE
         yield Change(kind, f"{new.title}: {label}", was, now, worth)
@@ -165,7 +168,7 @@ def sizes(old: Run, new: Run) -> Group | None:
     """What the series adds to the kernel; None if neither run has measured it. Raises LabError if
     the figures cannot be read.
     """
-    before, after = model.load(old.path), model.load(new.path)
+    before, after = sizes_model.load(old.path), sizes_model.load(new.path)
     if before is None and after is None:
         return None
     rule = (

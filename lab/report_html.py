@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lab import console, figures, journal, manifest, plots
+from lab import console, journal, manifest, plots
+from lab.benchmark import model
 from lab.console import Excerpt
 from lab.errors import ExitCode, LabError
 from lab.journal import Test
@@ -17,7 +18,7 @@ from lab.matrix_table import Row
 from lab.pages import render, when
 from lab.parts import parts, tested
 from lab.report import BAD, GOOD, HTML, JUNIT, KTAP, OPEN, Run, facts, profile_rows
-from lab.size import model
+from lab.size import model as sizes_model
 from lab.timings import timings
 
 T = TypeVar("T")
@@ -32,8 +33,8 @@ LOGS = (
     "vng.log",
     KTAP,
     JUNIT,
-    figures.NAME,
     model.NAME,
+    sizes_model.NAME,
     journal.NAME,
     manifest.NAME,
 )
@@ -58,8 +59,8 @@ def html(run: Run) -> str:
     source = tested(run, of_run)
     tests = [(test, run.judge(test)) for test in run.view.tests.values()]
     trouble: list[str] = []
-    bench = _shown(figures.load, run.path, trouble)
-    sizes = _shown(model.load, run.path, trouble)
+    bench = _shown(model.load, run.path, trouble)
+    sizes = _shown(sizes_model.load, run.path, trouble)
     return render(
         "report.html.j2",
         run=run,

@@ -18,6 +18,7 @@ from lab.compare_figures import better_is_less
 from lab.errors import ExitCode, UsageError
 from lab.matrix_table import Row
 from lab.report import Run
+from tests import runs
 from tests.runs import MANIFEST, PATCHES, make_run, result, row, table, write_bench
 
 A, B = "selftests/test_a.py::test_a", "selftests/test_a.py::test_b"
@@ -158,7 +159,7 @@ def test_stages_are_compared(cache: Cache) -> None:
 # --- figures ---------------------------------------------------------------------------------
 
 
-KVM = {"name": "kvm"}
+KVM = {"name": "kvm", "reason": ""}
 
 
 def benched(cache: Cache, *tables: dict[str, Any], **fields: Any) -> Path:
@@ -170,8 +171,8 @@ def benched(cache: Cache, *tables: dict[str, Any], **fields: Any) -> Path:
 def ratio(value: float, op: str | None = None, **fields: Any) -> dict[str, Any]:
     """With a spread of a hundredth, and a goal of 80 if there is an operator."""
     goal = op and {"op": op, "value": 80.0}
-    spread = {"value": value, "low": value * 0.99, "high": value * 1.01}
-    return {"label": "n / e", **spread, "goal": goal, **fields}
+    edges = {"low": value * 0.99, "high": value * 1.01}
+    return runs.ratio("n / e", value, **edges, **{"goal": goal, **fields})
 
 
 def ratios(cache: Cache, *sides: dict[str, Any], **fields: Any) -> list[tuple[str, str]]:
