@@ -94,8 +94,8 @@ def better_is_less(unit: str) -> bool | None:
 
 def _rows(old: MeasuredTable, new: MeasuredTable, judged: Judged) -> Iterator[Change]:
     keyed = ({(row.label, row.group, row.x): row for row in table.rows} for table in (old, new))
-    for key, before, after in pairs(*keyed):
-        name = f"{new.title}: {key[0]}"
+    for (label, _, x), before, after in pairs(*keyed):
+        name = f"{new.name}: {label}" + ("" if x is None else f", {x:g}")
         if before is None or after is None:
             yield Change("added" if before is None else "gone", name, _told(before), _told(after))
         elif before.median is not None and after.median is None:
@@ -158,7 +158,7 @@ def _ratios(old: MeasuredTable, new: MeasuredTable, judged: bool) -> Iterator[Ch
             if after.goal.reached(before.value) != after.reached:
                 kind = "goal reached" if after.reached else "goal missed"
             worth = OTHER if not judged else BETTER if good else WORSE
-        yield Change(kind, f"{new.title}: {label}", was, now, worth)
+        yield Change(kind, f"{new.name}: {label}", was, now, worth)
 
 
 # --- sizes -----------------------------------------------------------------------------------

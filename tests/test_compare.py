@@ -186,9 +186,20 @@ def test_figures_change_if_their_spreads_are_apart(cache: Cache) -> None:
     new = benched(cache, table([row("a", 115.0), row("b", 150.0)]), accelerator=KVM)
     (found,) = changes(old, new, "Benchmarks")
     assert (found.what, found.kind, found.worth) == (
-        "getpid() <1>: b", "figure that got worse", WORSE,
+        "getpid: b", "figure that got worse", WORSE,
     )  # fmt: skip
     assert [c.worth for c in changes(new, old, "Benchmarks")] == [BETTER]
+
+
+def test_points_of_a_line_are_told_apart(cache: Cache) -> None:
+    def points(*medians: float) -> Path:
+        rows = [
+            row("e", median, x=place) for place, median in zip((1, 16384), medians, strict=True)
+        ]
+        return benched(cache, table(rows, name="length", x="instructions"))
+
+    found = changes(points(1.0, 1.0), points(2.0, 3.0), "Benchmarks")
+    assert [change.what for change in found] == ["length: e, 1", "length: e, 16384"]
 
 
 def notes(old: Path, new: Path) -> str:
