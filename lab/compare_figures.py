@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lab.benchmark import model
 from lab.benchmark.model import MeasuredRatio, MeasuredRow, MeasuredTable, short
@@ -174,18 +174,34 @@ def sizes(old: Run, new: Run) -> Group | None:
     rule = (
         "What the series adds to the base, before and after. Worse: "
         f"{GROWTH_BYTES} bytes more of text, data or bss, and an option that, off, left nothing "
-        "behind and now does."
+        "behind and now does. Nothing is, if base version, toolchain or configuration differ."
     )
     if before is None or after is None:
         which = new.id if before is None else old.id
         return Group("Sizes", rule, (), (f"Only {which} has sizes.",), False)
+    notes = tuple(
+        f"Nothing is judged: {name} differs ({was or '?'}, {now or '?'})."
+        for name, was, now in pairs(_built_of(old), _built_of(new))
+        if was != now
+    )
     known = {pair.name: pair for pair in before.pairs}
     changes: list[Change] = []
     for pair in after.pairs:
         if pair.name in known:
             changes += _grown(known[pair.name], pair)
             changes += _frames(known[pair.name], pair)
-    return Group("Sizes", rule, tuple(changes))
+    if notes:
+        changes = [replace(change, worth=OTHER) for change in changes]
+    return Group("Sizes", rule, tuple(changes), notes)
+
+
+def _built_of(run: Run) -> dict[str, str]:
+    """What the sizes of a kernel depend on, besides the series."""
+    base, config, toolchain = (
+        run.manifest.get(key) or {} for key in ("base", "config", "toolchain")
+    )
+    facts = {"base version": base.get("version"), "config digest": config.get("digest")}
+    return {name: str(value) for name, value in {**facts, **toolchain}.items() if value}
 
 
 def _grown(old: Pair, new: Pair) -> Iterator[Change]:

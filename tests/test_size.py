@@ -454,8 +454,8 @@ def test_the_command_says_how_to_do_it_again(
 # --- two runs --------------------------------------------------------------------------------
 
 
-def sized(cache: Cache, *pairs: Pair) -> Path:
-    directory = make_run(cache, {}, kind="size")
+def sized(cache: Cache, *pairs: Pair, **fields: Any) -> Path:
+    directory = make_run(cache, {}, kind="size", **fields)
     model.write(directory, Sizes("CONFIG_X", 0, pairs))
     return directory
 
@@ -480,3 +480,22 @@ def test_sizes_are_compared(cache: Cache) -> None:
     assert changes(new, old)["off"] == BETTER
     alone = compare.compare(Run.load(make_run(cache, {})), Run.load(new))
     assert "Sizes: not compared" in compare.text(alone)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"base": {"version": "7.3.5"}}, "base version differs (7.3.4, 7.3.5)"),
+        ({"toolchain": {"gcc": "gcc 14"}}, "gcc differs (gcc 12, gcc 14)"),
+        ({"config": {"digest": "c2"}}, "config digest differs (c1, c2)"),
+    ],
+)
+def test_sizes_of_what_was_built_otherwise_are_not_judged(
+    cache: Cache, fields: dict[str, Any], said: str
+) -> None:
+    bigger = replace(GROWN, after=Totals(2000, 201, 29))
+    runs = (sized(cache, GROWN, CLEAN), sized(cache, bigger, DIRTY, **fields))
+    found = compare.compare(*map(Run.load, runs))
+    (group,) = (group for group in found.groups if group.title == "Sizes")
+    assert {change.worth for change in group.changes} == {OTHER}
+    assert group.notes == (f"Nothing is judged: {said}.",)
