@@ -42,6 +42,7 @@ def test_facts_are_read(tmp_path: Path) -> None:
         {"tables": None},
         {"tables": [{}]},
         {"tables": [table([row("a", 1.0, low="slow")])]},
+        {"tables": [table([row("a", 1.0)], x="filters")]},
         {"tables": [table([], ratios=[ratio("a", 1.0, goal={"op": "~", "value": 1.0})])]},
     ],
 )

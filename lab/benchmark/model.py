@@ -4,7 +4,7 @@
      "notes": [...], "tables": [{"name", "title", "unit", "x", "rows": [...], "ratios": [...]}]}
 
 Rows, ratios and goals have the fields of their classes. Where ``x`` is a text the rows are points
-of lines; where it is null they stand alone.
+of lines, and what was measured has an x of its own; where it is null they stand alone.
 """
 
 from __future__ import annotations
@@ -156,13 +156,16 @@ def read(data: Mapping[str, Any]) -> Bench:
 
 def read_table(data: Mapping[str, Any]) -> MeasuredTable:
     """A table of a parsed file. Raises as read() does."""
-    x = data["x"]
+    x, rows = data["x"], tuple(map(_row, data["rows"]))
+    for row in rows:
+        if x is not None and row.median is not None and row.x is None:
+            raise ValueError(f"the point {row.label!r} has no x")
     return MeasuredTable(
         str(data["name"]),
         str(data["title"]),
         str(data["unit"]),
         None if x is None else str(x),
-        tuple(map(_row, data["rows"])),
+        rows,
         tuple(map(_ratio, data["ratios"])),
     )
 
