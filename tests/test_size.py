@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from elftools.common.exceptions import DWARFError
+from elftools.elf.elffile import ELFFile
 
 from lab import compare, report, rundir
 from lab.arches import ARCHES
@@ -104,6 +106,31 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
             elf.sections(path)
         with pytest.raises(LabError, match="cannot be measured"):
             elf.frames(path)
+
+
+def test_debug_information_that_is_broken_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise DWARFError("no such form")
+
+    (tmp_path / "a.o").write_text("")
+    monkeypatch.setattr(elf, "ELFFile", broken)
+    for read in (elf.sections, elf.frames):
+        with pytest.raises(LabError, match="cannot be measured: no such form"):
+            read(tmp_path / "a.o")
+
+
+def test_an_object_without_symbols_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = compiled(tmp_path, "-g")
+    find = ELFFile.get_section_by_name
+    monkeypatch.setattr(
+        ELFFile,
+        "get_section_by_name",
+        lambda self, name: None if name == ".symtab" else find(self, name),
+    )
+    with pytest.raises(LabError, match="has no symbols"):
+        elf.frames(path)
 
 
 # --- symbols ---------------------------------------------------------------------------------
