@@ -366,7 +366,7 @@ def test_the_text_has_all_of_it() -> None:
 def request_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> run.SizeRequest:
     monkeypatch.setattr(run, "bring_source", lambda *_: None)
     monkeypatch.setattr(run, "touched", lambda _: ("kernel/a.o",))
-    return run.SizeRequest("linux-7.3", False, tmp_path, ARCHES[0], ["scripts/lab", "size"])
+    return run.SizeRequest("linux-7.3", False, tmp_path, ARCHES[0])
 
 
 def play(monkeypatch: pytest.MonkeyPatch, off: Pair) -> list[str]:

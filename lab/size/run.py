@@ -48,13 +48,17 @@ PROFILES = {BASE: "default", ON: "default", OFF: "no-extended"}
 
 @dataclass(frozen=True)
 class SizeRequest:
-    """Which series, on which base. ``command`` does it again."""
+    """Which series, on which base."""
 
     base: str
     newer: bool
     patches: Path
     arch: Arch
-    command: Sequence[str]
+
+    @property
+    def command(self) -> list[str]:
+        """The one command that does it again."""
+        return ["scripts/lab", "size", *self.plan(ON).options(profile=False)]
 
     def plan(self, name: str) -> Plan:
         """The plan of a kernel, a key of PROFILES."""
@@ -69,7 +73,7 @@ def run_size(session: Session, request: SizeRequest) -> int:
     """
     directory = rundir.create(session.cache, KIND).path
     record = Journal(directory)
-    command = list(request.command)
+    command = request.command
 
     def close(verdict: Verdict) -> None:
         record.write(
