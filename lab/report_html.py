@@ -26,7 +26,11 @@ T = TypeVar("T")
 LOGS = (
     "matrix.txt",
     "walk.txt",
+    "bench.txt",
     "size.txt",
+    "kselftest.txt",
+    "outcomes.txt",
+    "compare.html",
     "console.log",
     "stdout.log",
     "stderr.log",

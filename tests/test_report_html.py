@@ -107,6 +107,14 @@ def test_the_page_stands_alone_also_with_plots(cache: Cache) -> None:
         assert (directory / address).is_file() or address.removeprefix("#") in visible.ids
 
 
+@pytest.mark.parametrize("name", ["bench.txt", "walk.txt", "compare.html", "console.log"])
+def test_what_else_a_run_directory_has_is_linked(cache: Cache, name: str) -> None:
+    directory = make_run(cache, {})
+    assert name not in parse(page(directory)).addresses
+    (directory / name).write_text("")
+    assert name in parse(page(directory)).addresses
+
+
 def test_ratios_say_whether_their_goal_is_reached(cache: Cache) -> None:
     directory = make_run(cache, {}, kind="bench")
     ratios = [
