@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from lab.benchmark.model import (
     short,
 )
 from lab.benchmark.tables import Row, Table
+from lab.columns import aligned
 
 TEXT = "bench.txt"
 
@@ -141,10 +142,14 @@ def text(result: Mapping[str, Any], references: Mapping[str, str] | None = None)
     for table in bench.tables:
         reference = (references or {}).get(table.name, "")
         lines += ["", f"{table.name}: {table.title} ({table.unit})"]
-        lines += aligned(list(_rows(table, reference)))
+        lines += _columns(_rows(table, reference))
         if table.ratios:
-            lines += aligned(list(_ratios(table.ratios)))
+            lines += _columns(_ratios(table.ratios))
     return lines
+
+
+def _columns(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    return [f"  {line}" for line in aligned(list(rows), right=slice(1, -1))]
 
 
 def _rows(table: MeasuredTable, reference: str) -> Iterator[tuple[str, ...]]:
@@ -178,13 +183,3 @@ def _reached(row: MeasuredRatio) -> str:
 def _number(value: float | None) -> str:
     """A figure, in digits that other programs read; four, so that 1.05 is told from 1.051."""
     return short(value, 4, gap="")
-
-
-def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Columns: the first and the last to the left, the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for first, *cells, last in rows:
-        middle = (cell.rjust(width) for cell, width in zip(cells, widths[1:-1], strict=True))
-        lines.append("  ".join(["", first.ljust(widths[0]), *middle, last]).rstrip())
-    return lines
