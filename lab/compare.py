@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lab import matrix
 from lab.changes import BETTER, OTHER, WORSE, Change, Group, pairs
 from lab.compare_figures import benchmarks, sizes
-from lab.errors import ExitCode, UsageError
+from lab.errors import SEVERITY, ExitCode, UsageError
 from lab.journal import Test
-from lab.matrix import SEVERITY
+from lab.matrix_table import KIND as MATRIX
 from lab.parts import lost, parts, tested
 from lab.report import BAD, GOOD, OPEN, SKIP, Run
 from lab.timings import timings
@@ -66,7 +65,7 @@ class Side:
     @classmethod
     def of(cls, run: Run) -> Side:
         """Load what belongs to a run."""
-        several = run.kind == matrix.KIND
+        several = run.kind == MATRIX
         return cls(run, parts(run) if several else {"": run}, lost(run) if several else ())
 
     @property

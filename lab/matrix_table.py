@@ -9,6 +9,9 @@ from typing import Any
 from lab.columns import aligned
 from lab.errors import ExitCode
 
+KIND = "matrix"
+"""Of a run of several profiles."""
+
 COLUMNS = ("passed", "failed", "absent", "skipped", "splats", "seconds", "exit")
 
 
