@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from lab import compare
 from lab.cache import Cache
-from lab.changes import BETTER, OTHER, WORSE, Change
+from lab.compare import comparison
+from lab.compare.changes import BETTER, OTHER, WORSE, Change
 from lab.cli import run_cli
-from lab.compare_figures import better_is_less
+from lab.compare.figures import better_is_less
 from lab.errors import ExitCode, UsageError
 from lab.matrix_table import Row
 from lab.report import Run
@@ -26,7 +26,7 @@ A, B = "selftests/test_a.py::test_a", "selftests/test_a.py::test_b"
 
 def changes(old: Path, new: Path, title: str) -> list[Change]:
     """Those of one group."""
-    found = compare.compare(Run.load(old), Run.load(new))
+    found = comparison.compare(Run.load(old), Run.load(new))
     return [change for group in found.groups if group.title == title for change in group.changes]
 
 
@@ -132,7 +132,7 @@ def test_tools_and_accelerators_are_named(cache: Cache) -> None:
 def test_a_run_beside_itself_has_no_change(cache: Cache) -> None:
     run = make_run(cache, {A: result("passed"), B: result("failed")}, code=1)
     write_bench(run, table([row("a", 1.0)]))
-    found = compare.compare(Run.load(run), Run.load(run))
+    found = comparison.compare(Run.load(run), Run.load(run))
     assert [change for group in found.groups for change in group.changes] == []
     assert found.headline == "nothing got worse"
 
@@ -203,7 +203,7 @@ def test_points_of_a_line_are_told_apart(cache: Cache) -> None:
 
 
 def notes(old: Path, new: Path) -> str:
-    found = compare.compare(Run.load(old), Run.load(new))
+    found = comparison.compare(Run.load(old), Run.load(new))
     return "\n".join(note for group in found.groups for note in group.notes)
 
 
@@ -266,8 +266,8 @@ def test_what_is_no_longer_measured_is_worse(cache: Cache) -> None:
 
 def test_figures_of_one_run_alone_are_not_compared(cache: Cache) -> None:
     old, new = make_run(cache, {}), benched(cache, table([row("a", 100.0)]))
-    found = compare.compare(Run.load(old), Run.load(new))
-    assert "Benchmarks: not compared" in compare.text(found)
+    found = comparison.compare(Run.load(old), Run.load(new))
+    assert "Benchmarks: not compared" in comparison.text(found)
 
 
 @pytest.mark.parametrize(
@@ -390,5 +390,5 @@ def test_many_changes_are_counted_on_the_console(cache: Cache) -> None:
     names = [f"{A}[{number}]" for number in range(50)]
     old = make_run(cache, {name: result("passed") for name in names})
     new = make_run(cache, {name: result("failed") for name in names}, **MANIFEST)
-    lines = compare.text(compare.compare(Run.load(old), Run.load(new)))
+    lines = comparison.text(comparison.compare(Run.load(old), Run.load(new)))
     assert "  newly failing: and 30 more" in lines

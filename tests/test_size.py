@@ -15,11 +15,12 @@ import pytest
 from elftools.common.exceptions import DWARFError
 from elftools.elf.elffile import ELFFile
 
-from lab import compare, report, rundir
+from lab import report, rundir
 from lab.arches import ARCHES
 from lab.base import BaseResult
 from lab.cache import Cache
-from lab.changes import BETTER, OTHER, WORSE
+from lab.compare import comparison
+from lab.compare.changes import BETTER, OTHER, WORSE
 from lab.cli import run_cli
 from lab.errors import ExitCode, LabError
 from lab.gitrepo import Git
@@ -493,7 +494,7 @@ def test_sizes_are_compared(cache: Cache) -> None:
     old, new = sized(cache, GROWN, CLEAN), sized(cache, bigger, replace(DIRTY, frames=frames))
 
     def changes(one: Path, other: Path) -> dict[str, str]:
-        found = compare.compare(Run.load(one), Run.load(other))
+        found = comparison.compare(Run.load(one), Run.load(other))
         return {c.what: c.worth for g in found.groups if g.title == "Sizes" for c in g.changes}
 
     assert changes(old, new) == {
@@ -505,8 +506,8 @@ def test_sizes_are_compared(cache: Cache) -> None:
         "off: f (kernel/a.o)": OTHER,
     }
     assert changes(new, old)["off"] == BETTER
-    alone = compare.compare(Run.load(make_run(cache, {})), Run.load(new))
-    assert "Sizes: not compared" in compare.text(alone)
+    alone = comparison.compare(Run.load(make_run(cache, {})), Run.load(new))
+    assert "Sizes: not compared" in comparison.text(alone)
 
 
 @pytest.mark.parametrize(
@@ -522,7 +523,7 @@ def test_sizes_of_what_was_built_otherwise_are_not_judged(
 ) -> None:
     bigger = replace(GROWN, after=Totals(2000, 201, 29))
     runs = (sized(cache, GROWN, CLEAN), sized(cache, bigger, DIRTY, **fields))
-    found = compare.compare(*map(Run.load, runs))
+    found = comparison.compare(*map(Run.load, runs))
     (group,) = (group for group in found.groups if group.title == "Sizes")
     assert {change.worth for change in group.changes} == {OTHER}
     assert group.notes == (f"Nothing is judged: {said}.",)

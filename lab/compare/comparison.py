@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lab.changes import BETTER, OTHER, WORSE, Change, Group, pairs
-from lab.compare_figures import benchmarks, sizes
+from lab.compare.changes import BETTER, OTHER, WORSE, Change, Group, pairs
+from lab.compare.figures import benchmarks, sizes
 from lab.errors import SEVERITY, ExitCode, UsageError
 from lab.journal import Test
 from lab.matrix_table import KIND as MATRIX

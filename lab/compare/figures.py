@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from lab.benchmark import model
 from lab.benchmark.model import MeasuredRatio, MeasuredRow, MeasuredTable, short
-from lab.changes import BETTER, OTHER, WORSE, Change, Group, pairs
+from lab.compare.changes import BETTER, OTHER, WORSE, Change, Group, pairs
 from lab.report import Run
 from lab.size import model as sizes_model
 from lab.size.model import OFF, Pair
