@@ -13,8 +13,8 @@ from lab.cache import atomic_write
 from lab.compare.comparison import Comparison, compare, text
 from lab.errors import ExitCode, UsageError
 from lab.options import CONTEXT_SETTINGS, Session, common
-from lab.pages import render
 from lab.report import HTML, Run
+from lab.reports.pages import render
 
 PAGE = "compare.html"
 

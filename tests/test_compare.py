@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from lab.cache import Cache
+from lab.cli import run_cli
 from lab.compare import comparison
 from lab.compare.changes import BETTER, OTHER, WORSE, Change
-from lab.cli import run_cli
 from lab.compare.figures import better_is_less
 from lab.errors import ExitCode, UsageError
 from lab.matrix_table import Row

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from lab import plots
 from lab.benchmark import model
 from lab.errors import LabError
+from lab.reports import plots
 from tests.runs import ratio, row, table, write_bench
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from lab import console, journal, report, splats
 from lab.cache import Cache
-from lab.timings import timings
+from lab.reports.timings import timings
 from tests.runs import make_run, result, row, table, write_bench
 
 ONE, TWO = "selftests/test_a.py::test_one", "selftests/test_a.py::test_two"
@@ -144,7 +144,8 @@ def test_a_broken_bench_file_is_said_and_spoils_nothing(cache: Cache) -> None:
 def test_pages_without_figures_do_not_import_matplotlib(cache: Cache) -> None:
     directory = make_run(cache, {ONE: result("passed")})
     code = (
-        "import sys; from pathlib import Path; from lab import cli, report, report_html\n"
+        "import sys; from pathlib import Path; from lab import cli, report\n"
+        "import lab.reports.html\n"
         "report.write_all(report.Run.load(Path(sys.argv[1])))\n"
         "assert 'matplotlib' not in sys.modules\n"
     )

@@ -19,9 +19,9 @@ from lab import report, rundir
 from lab.arches import ARCHES
 from lab.base import BaseResult
 from lab.cache import Cache
+from lab.cli import run_cli
 from lab.compare import comparison
 from lab.compare.changes import BETTER, OTHER, WORSE
-from lab.cli import run_cli
 from lab.errors import ExitCode, LabError
 from lab.gitrepo import Git
 from lab.options import Session

@@ -8,9 +8,7 @@ from typing import Any
 
 from lab.benchmark import model
 from lab.benchmark.figures import Figure, Samples, ratio, summarize
-from lab.benchmark.model import (
-    NAME as NAME,
-)
+from lab.benchmark.model import NAME as NAME  # run.py has it from here.
 from lab.benchmark.model import (
     Bench,
     Goal,

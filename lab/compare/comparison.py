@@ -17,9 +17,9 @@ from lab.compare.figures import benchmarks, sizes
 from lab.errors import SEVERITY, ExitCode, UsageError
 from lab.journal import Test
 from lab.matrix_table import KIND as MATRIX
-from lab.parts import lost, parts, tested
 from lab.report import BAD, GOOD, OPEN, SKIP, Run
-from lab.timings import timings
+from lab.reports.parts import lost, parts, tested
+from lab.reports.timings import timings
 
 ONLY_OLD, ONLY_NEW = "only in the old run", "only in the new run"
 """Profiles; and tests, where the runs were not of the same part of the suite."""

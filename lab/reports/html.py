@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lab import console, journal, manifest, plots
+from lab import console, journal, manifest
 from lab.benchmark import model
 from lab.console import Excerpt
 from lab.errors import ExitCode, LabError
 from lab.journal import Test
 from lab.matrix_table import Row
-from lab.pages import render, when
-from lab.parts import parts, tested
 from lab.report import BAD, GOOD, HTML, JUNIT, KTAP, OPEN, Run, facts, profile_rows
+from lab.reports import plots
+from lab.reports.pages import render, when
+from lab.reports.parts import parts, tested
+from lab.reports.timings import timings
 from lab.size import model as sizes_model
-from lab.timings import timings
 
 T = TypeVar("T")
 
