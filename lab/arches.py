@@ -60,6 +60,9 @@ ARCHES: tuple[Arch, ...] = (
     ),
 )
 
+DEFAULT_ARCH = ARCHES[0].name
+"""The architecture of who asks for none."""
+
 
 def find_arch(name: str) -> Arch:
     """The row called ``name``. Raises UsageError if there is none."""

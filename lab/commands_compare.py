@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 from markupsafe import Markup
 
-from lab import compare, rundir
+from lab import rundir
 from lab.cache import atomic_write
-from lab.compare import Comparison
+from lab.compare.comparison import Comparison, compare, text
 from lab.errors import ExitCode, UsageError
 from lab.options import CONTEXT_SETTINGS, Session, common
-from lab.pages import render
 from lab.report import HTML, Run
+from lab.reports.pages import render
 
 PAGE = "compare.html"
 
@@ -38,7 +38,7 @@ def compare_command(session: Session, old: str, new: str, page: Path | None) -> 
     Runs are named as for `lab report`. 1 if something got worse.
     """
     directories = [rundir.find(session.cache, name) for name in (old, new)]
-    found = compare.compare(*(Run.load(directory) for directory in directories))
+    found = compare(*(Run.load(directory) for directory in directories))
     target = page or directories[1] / PAGE
     try:
         atomic_write(target, html(found, target.parent))
@@ -46,7 +46,7 @@ def compare_command(session: Session, old: str, new: str, page: Path | None) -> 
         raise UsageError(
             f"{target} cannot be written: {error.strerror}.", hint="Name another one with --html."
         ) from error
-    for line in compare.text(found):
+    for line in text(found):
         session.ui.out(line)
     session.ui.out(f"  page: {target}")
     return ExitCode.FAILED if found.worse else ExitCode.PASSED

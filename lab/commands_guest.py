@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from lab import report, review_check, rundir, splatgate
-from lab.arches import find_arch
+from lab.arches import DEFAULT_ARCH, find_arch
 from lab.boot import run_shell
 from lab.deadline import Limits
 from lab.errors import ExitCode, UsageError
@@ -52,7 +52,7 @@ def plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @control_option
     @applied_option
     @profile_option("Guest profile.")
-    @click.option("--arch", default="x86_64", show_default=True, help="Guest architecture.")
+    @click.option("--arch", default=DEFAULT_ARCH, show_default=True, help="Guest architecture.")
     @common
     @functools.wraps(function)
     def wrapper(session: Session, /, **options: Any) -> Any:
@@ -71,7 +71,7 @@ def plans_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @control_option
     @applied_option
     @profile_option('Guest profile, several with commas between, or "all".')
-    @click.option("--arch", default="x86_64", show_default=True, help="Guest architecture.")
+    @click.option("--arch", default=DEFAULT_ARCH, show_default=True, help="Guest architecture.")
     @common
     @functools.wraps(function)
     def wrapper(session: Session, /, **options: Any) -> Any:
@@ -232,7 +232,7 @@ def splat_gate(
             raise UsageError(
                 f"There is no trigger {name!r}.", hint=f"The lab knows: {', '.join(known)}."
             )
-    plan = Plan(base, newer, patches, False, find_profile("triggers"), find_arch("x86_64"))
+    plan = Plan(base, newer, patches, False, find_profile("triggers"), find_arch(DEFAULT_ARCH))
     chosen = tuple(known[name] for name in names) or splatgate.TRIGGERS
     return splatgate.run_gate(session, plan, chosen)
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from lab import host
-from lab.arches import find_arch
+from lab.arches import DEFAULT_ARCH, find_arch
 from lab.hygiene.check import CheckOptions, run_check
 from lab.hygiene.variants import run_variants
 from lab.options import (
@@ -35,7 +35,7 @@ def series_plan(function: Callable[..., int]) -> Callable[..., int]:
     @common
     @functools.wraps(function)
     def wrapper(session: Session, /, base: str, newer: bool, patches: Path, **options: Any) -> int:
-        plan = Plan(base, newer, patches, False, find_profile("default"), find_arch("x86_64"))
+        plan = Plan(base, newer, patches, False, find_profile("default"), find_arch(DEFAULT_ARCH))
         return function(session, plan, **options)
 
     return wrapper

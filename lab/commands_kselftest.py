@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lab import host
-from lab.arches import find_arch
+from lab.arches import DEFAULT_ARCH, find_arch
 from lab.kselftest.run import run_kselftest
 from lab.kselftest.suites import find_suites
 from lab.options import (
@@ -38,7 +38,7 @@ def kselftest(
     """
     suites = find_suites(names)
     host.need("kselftest", session.cache)
-    plan = Plan(base, newer, patches, False, find_profile("default"), find_arch("x86_64"))
+    plan = Plan(base, newer, patches, False, find_profile("default"), find_arch(DEFAULT_ARCH))
     command = ["scripts/lab", "kselftest", *plan.options(), *names]
     # This command has no such option.
     for option in ("--profile", plan.profile.name):

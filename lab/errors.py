@@ -17,6 +17,17 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+SEVERITY = (
+    ExitCode.PASSED,
+    ExitCode.FAILED,
+    ExitCode.USAGE,
+    ExitCode.INFRA,
+    ExitCode.KERNEL,
+    ExitCode.INTERRUPTED,
+)
+"""From the best to the worst."""
+
+
 class LabError(Exception):
     """Something outside the kernel under test went wrong: fetch, build, boot, a missing tool.
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from lab import container_profile, pahole, proc
 from lab.cache import Cache, atomic_write
+from lab.columns import aligned
 from lab.errors import LabError
 from lab.osrelease import OsRelease
 
@@ -308,11 +309,7 @@ def table(findings: Iterable[Finding], cache: Cache) -> list[str]:
         name = item.command if item.command and item.command != tool.name else tool.name
         needed = tool.minimum or "any"
         rows.append((mark, name, found, needed, item.package or "?", f"{tool.stage}: {tool.why}"))
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    return [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[5]])
-        for row in rows
-    ]
+    return aligned(rows)
 
 
 def missing_packages(findings: Iterable[Finding], optional: bool = False) -> tuple[str, ...]:

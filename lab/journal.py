@@ -3,8 +3,10 @@
 Each line is an object with ``event`` and ``time`` (seconds since the epoch). The lab writes
 ``run`` (what is run), ``seed`` (tests expected, all not started), ``stage`` (one that is done),
 ``guest`` (signed on, ended), ``splat``, ``verdict`` and ``noise`` (a guest line that is no event).
-A run of several profiles has ``profile``. The guest's own events are taken over as they are:
-``collected``, ``start``, ``result``, ``end``.
+A run of several profiles has ``profile``, a walk ``patch``, a row of its table each; benchmarks
+have ``bench`` (what the guest has measured), a fuzz run ``fuzz`` (how far it is), ``finding`` and
+``saved``. The guest's own events are taken over as they are: ``collected``, ``start``, ``result``,
+``end``.
 
 A line is written with one write(2) and may be cut short only by the end of the machine: readers
 skip a last line that is no JSON.

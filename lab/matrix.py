@@ -14,27 +14,16 @@ from typing import Any
 
 from lab import journal, manifest, report, rundir
 from lab.cache import atomic_write
-from lab.errors import ExitCode, LabError
+from lab.errors import SEVERITY, ExitCode, LabError
 from lab.journal import Journal
-from lab.matrix_table import Row, table
+from lab.matrix_table import KIND, Row, table
 from lab.options import Session
 from lab.pipeline import Plan, early_manifest
 from lab.profiles import CONFIGURATIONS
 from lab.testrun import Hooks, TestOptions, run_tests
 from lab.verdict import Verdict, verdict_of, write_verdict
 
-KIND = "matrix"
 TABLE = "matrix.txt"
-
-SEVERITY = (
-    ExitCode.PASSED,
-    ExitCode.FAILED,
-    ExitCode.USAGE,
-    ExitCode.INFRA,
-    ExitCode.KERNEL,
-    ExitCode.INTERRUPTED,
-)
-"""From the best to the worst."""
 
 
 def run_matrix(session: Session, plans: Sequence[Plan], options: TestOptions) -> int:

@@ -6,7 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lab.columns import aligned
 from lab.errors import ExitCode
+
+KIND = "matrix"
+"""Of a run of several profiles."""
 
 COLUMNS = ("passed", "failed", "absent", "skipped", "splats", "seconds", "exit")
 
@@ -44,15 +48,7 @@ class Row:
 def table(rows: Sequence[Row]) -> list[str]:
     """Profile by profile, in plain text, and below it what was skipped and why."""
     cells = [("profile", *COLUMNS), *((row.profile, *row.cells()) for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(COLUMNS) + 1)]
-    lines = [
-        "  ".join(
-            [line[0].ljust(widths[0])]
-            + [cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True)]
-        )
-        for line in cells
-    ]
-    return [*lines, *_notes(rows)]
+    return [*aligned(cells, right=slice(1, None)), *_notes(rows)]
 
 
 def _notes(rows: Sequence[Row]) -> Iterator[str]:

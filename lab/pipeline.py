@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import PROJECT_ROOT, host, kvm, pahole
-from lab.arches import Arch
+from lab.arches import DEFAULT_ARCH, Arch
 from lab.base import BaseRequest, BaseResult, ensure_base, resolve
 from lab.boot import GuestRequest
 from lab.build import BuildRequest, BuildResult, ensure_build
@@ -58,14 +58,18 @@ class Plan:
             return OFF
         return CONTROL if self.control else SERIES
 
-    def options(self) -> list[str]:
-        """The command line options that make this plan."""
-        options = ["--base", self.base, "--profile", self.profile.name]
+    def options(self, profile: bool = True) -> list[str]:
+        """The command line options that make this plan; ``profile`` False: for a command that has
+        profiles of its own.
+        """
+        options = ["--base", self.base]
+        options += ["--profile", self.profile.name] if profile else []
         options += ["--newer"] if self.newer else []
         options += ["--control"] if self.control and not self.profile.control else []
         options += ["--applied", str(self.applied)] if self.applied is not None else []
         if self.patches.resolve() != (PROJECT_ROOT / "patches").resolve():
             options += ["--patches", str(self.patches)]
+        options += ["--arch", self.arch.name] if self.arch.name != DEFAULT_ARCH else []
         return options
 
 

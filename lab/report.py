@@ -101,7 +101,7 @@ def write_all(run: Run) -> None:
 def write_html(run: Run) -> None:
     """Write the page alone."""
     # What makes pages is imported by who makes one.
-    from lab.report_html import html
+    from lab.reports.html import html
 
     atomic_write(run.path / HTML, html(run))
 

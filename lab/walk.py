@@ -23,10 +23,10 @@ from threading import Event
 from time import monotonic
 from typing import Any
 
-from lab import journal, manifest, matrix, report, rundir
+from lab import journal, manifest, report, rundir
 from lab.base import resolve
 from lab.cache import atomic_write
-from lab.errors import ExitCode, LabError
+from lab.errors import SEVERITY, ExitCode, LabError
 from lab.hygiene import result
 from lab.hygiene.check import check_patch
 from lab.hygiene.checkpatch import EXCEPTIONS
@@ -256,7 +256,7 @@ class Half:
             self.step.number,
             self.step.title,
             self.cells,
-            int(max(self.codes, key=matrix.SEVERITY.index)),
+            int(max(self.codes, key=SEVERITY.index)),
             "; ".join(self.wrong),
             str(self.run or ""),
             round(self.seconds, 1),
@@ -423,7 +423,7 @@ def judge(rows: Sequence[Row]) -> Verdict:
     bad = [row for row in rows if row.code != ExitCode.PASSED]
     if not bad:
         return Verdict(ExitCode.PASSED, f"passed: {len(rows)} steps")
-    worst = max((ExitCode(row.code) for row in bad), key=matrix.SEVERITY.index)
+    worst = max((ExitCode(row.code) for row in bad), key=SEVERITY.index)
     return Verdict(
         worst,
         f"the first bad patch is {bad[0].number} ({bad[0].title}); {len(bad)} of {len(rows)} bad",

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lab import figures, manifest, rundir
+from lab import manifest, rundir
+from lab.benchmark import model
 from lab.cache import Cache
 from lab.journal import Journal
 
@@ -76,6 +77,12 @@ def row(label: str, median: float | None, **fields: Any) -> dict[str, Any]:
     }
 
 
+def ratio(label: str, value: float | None, **fields: Any) -> dict[str, Any]:
+    """A ratio of a benchmark, without spread or goal."""
+    spread = {"value": value, "low": value, "high": value}
+    return {"label": label, **spread, "goal": None, "rfc": None, **fields}
+
+
 def table(rows: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
     """A benchmark."""
     plain = {"name": "getpid", "title": "getpid() <1>", "unit": "ns per call", "x": None}
@@ -85,8 +92,13 @@ def table(rows: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
 def write_bench(directory: Path, *tables: dict[str, Any], **fields: Any) -> None:
     """A bench.json."""
     data = {
-        **{"version": 1, "kind": "bench", "accelerator": {"name": "tcg"}, "cpu": "toy"},
-        **{"kernel": "7.3.4", "jit": True, "notes": ["a note"], "tables": tables},
+        **{
+            "version": 1,
+            "kind": "bench",
+            "accelerator": {"name": "tcg", "reason": ""},
+            "cpu": "toy",
+        },
+        **{"kernel": "7.3.4", "jit": "1", "notes": ["a note"], "tables": tables},
         **fields,
     }
-    (directory / figures.NAME).write_text(json.dumps(data))
+    (directory / model.NAME).write_text(json.dumps(data))

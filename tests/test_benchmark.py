@@ -14,7 +14,7 @@ import pytest
 
 from lab import boot, journal, kvm, report, rundir
 from lab.arches import ARCHES
-from lab.benchmark import compare, result
+from lab.benchmark import compare, model, result
 from lab.benchmark import run as bench_run
 from lab.benchmark.compare import (
     BASE,
@@ -29,14 +29,14 @@ from lab.benchmark.compare import (
     comparisons,
 )
 from lab.benchmark.figures import Figure, quartile_distance, ratio, summarize
-from lab.benchmark.result import Collected, number, table_document, text
+from lab.benchmark.model import Goal
+from lab.benchmark.result import Collected, table_document, text
 from lab.benchmark.run import BenchOptions, boots_of, run_bench
 from lab.benchmark.tables import (
     BOTH_KERNELS,
     CALLS,
     EXTENDED,
     TABLES,
-    Goal,
     Ratio,
     Row,
     Table,
@@ -483,7 +483,7 @@ def test_the_text_has_figures_ratios_and_goals() -> None:
     lines = text(toy_result(), {"toy": "none"})
     assert result.EMULATED in lines
     (one,) = (line.split() for line in lines if line.startswith("  one  "))
-    assert one == ["one", "22.0", "20.0", "24.0", "2.00", "1000", "3"]
+    assert one == ["one", "22", "20", "24", "2", "1000", "3"]
     (two,) = (line for line in lines if line.startswith("  two  "))
     assert two.endswith("it is bad")
     goals = {line.strip().split("  ")[0]: line for line in lines if "=" in line}
@@ -499,10 +499,22 @@ def test_a_row_that_lost_its_way_has_no_samples() -> None:
     assert collected.note("bench::toy::two").startswith("not measured: the guest")
 
 
+def test_what_is_written_is_read_as_it_was() -> None:
+    document = json.loads(json.dumps(toy_result()))
+    assert json.loads(json.dumps(model.document(model.read(document)))) == document
+
+
 def test_numbers_have_the_digits_that_they_are_good_for() -> None:
-    assert (number(4.26), number(12345.6), number(None)) == ("4.3", "12346", "-")
-    shares = [result.share(value) for value in (0.000123, 1.05, 84.61, None)]
-    assert shares == ["0.00012", "1.050", "84.6", "-"]
+    bench = model.read(toy_result())
+    (table,) = bench.tables
+    rows = [replace(table.rows[0], median=12345.6, low=4.26, high=None)]
+    ratios = [replace(table.ratios[0], value=1.0512)]
+    document = model.document(
+        replace(bench, tables=(replace(table, rows=tuple(rows), ratios=tuple(ratios)),))
+    )
+    lines = [line.split() for line in text(document)]
+    assert ["none", "12346", "4.26", "-"] in [line[:4] for line in lines]
+    assert "1.051" in next(line for line in lines if line[:3] == ["one", "/", "none"])
 
 
 # --- base against series --------------------------------------------------------------------
@@ -557,7 +569,7 @@ def test_a_boot_that_is_missing_leaves_no_verdict() -> None:
 def test_boots_that_are_there_have_their_figures() -> None:
     document = compare.table_document(comparisons(boots([1], [2], [3])), CALLS)
     base, series = document["rows"][:2]
-    assert (base["median"], base["note"]) == (2.0, "noise 2.0")
+    assert (base["median"], base["note"]) == (2.0, "noise 2")
     assert (series["median"], series["note"]) == (2.0, "1 of 2 boots")
 
 
@@ -622,7 +634,7 @@ class World:
 
     @property
     def result(self) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads((self.last.path / result.NAME).read_text())
+        document: dict[str, Any] = json.loads((self.last.path / model.NAME).read_text())
         check_schema(document)
         return document
 
@@ -756,7 +768,7 @@ def test_a_stage_that_fails_is_in_the_run_directory(
         world.run()
     assert (world.last.code, world.last.headline) == (3, "infrastructure: No kernel.")
     assert world.last.reasons == ["Build one."]
-    assert not (world.last.path / result.NAME).exists()
+    assert not (world.last.path / model.NAME).exists()
 
 
 def test_an_interrupted_run_keeps_what_it_has(

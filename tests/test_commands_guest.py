@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,8 @@ def test_the_command_that_reproduces_a_run_has_all_its_options() -> None:
         *("--control", "--patches", "/elsewhere", "-k", "a and b", "--limit", "boot=5"),
         *("--", "-x"),
     ]
+    elsewhere = replace(plan, arch=replace(plan.arch, name="riscv64"))
+    assert elsewhere.options() == [*plan.options(), "--arch", "riscv64"]
 
 
 def test_a_patched_tree_asks_for_the_series_option_and_the_base_does_not() -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab import compare
 from lab.cache import Cache
-from lab.changes import BETTER, OTHER, WORSE, Change
 from lab.cli import run_cli
-from lab.compare_figures import better_is_less
+from lab.compare import comparison
+from lab.compare.changes import BETTER, OTHER, WORSE, Change
+from lab.compare.figures import better_is_less
 from lab.errors import ExitCode, UsageError
 from lab.matrix_table import Row
 from lab.report import Run
+from tests import runs
 from tests.runs import MANIFEST, PATCHES, make_run, result, row, table, write_bench
 
 A, B = "selftests/test_a.py::test_a", "selftests/test_a.py::test_b"
@@ -23,7 +26,7 @@ A, B = "selftests/test_a.py::test_a", "selftests/test_a.py::test_b"
 
 def changes(old: Path, new: Path, title: str) -> list[Change]:
     """Those of one group."""
-    found = compare.compare(Run.load(old), Run.load(new))
+    found = comparison.compare(Run.load(old), Run.load(new))
     return [change for group in found.groups if group.title == title for change in group.changes]
 
 
@@ -129,7 +132,7 @@ def test_tools_and_accelerators_are_named(cache: Cache) -> None:
 def test_a_run_beside_itself_has_no_change(cache: Cache) -> None:
     run = make_run(cache, {A: result("passed"), B: result("failed")}, code=1)
     write_bench(run, table([row("a", 1.0)]))
-    found = compare.compare(Run.load(run), Run.load(run))
+    found = comparison.compare(Run.load(run), Run.load(run))
     assert [change for group in found.groups for change in group.changes] == []
     assert found.headline == "nothing got worse"
 
@@ -156,45 +159,115 @@ def test_stages_are_compared(cache: Cache) -> None:
 # --- figures ---------------------------------------------------------------------------------
 
 
+KVM = {"name": "kvm", "reason": ""}
+
+
 def benched(cache: Cache, *tables: dict[str, Any], **fields: Any) -> Path:
     run = make_run(cache, {}, kind="bench")
     write_bench(run, *tables, **fields)
     return run
 
 
+def ratio(value: float, op: str | None = None, **fields: Any) -> dict[str, Any]:
+    """With a spread of a hundredth, and a goal of 80 if there is an operator."""
+    goal = op and {"op": op, "value": 80.0}
+    edges = {"low": value * 0.99, "high": value * 1.01}
+    return runs.ratio("n / e", value, **edges, **{"goal": goal, **fields})
+
+
+def ratios(cache: Cache, *sides: dict[str, Any], **fields: Any) -> list[tuple[str, str]]:
+    """What becomes of a ratio."""
+    old, new = (benched(cache, table([row("a", 1.0)], ratios=[side]), **fields) for side in sides)
+    return [(change.kind, change.worth) for change in changes(old, new, "Benchmarks")]
+
+
 def test_figures_change_if_their_spreads_are_apart(cache: Cache) -> None:
-    old = benched(cache, table([row("a", 100.0), row("b", 100.0)]))
-    new = benched(cache, table([row("a", 115.0), row("b", 150.0)]))
+    old = benched(cache, table([row("a", 100.0), row("b", 100.0)]), accelerator=KVM)
+    new = benched(cache, table([row("a", 115.0), row("b", 150.0)]), accelerator=KVM)
     (found,) = changes(old, new, "Benchmarks")
     assert (found.what, found.kind, found.worth) == (
-        "getpid() <1>: b", "figure that got worse", WORSE,
+        "getpid: b", "figure that got worse", WORSE,
     )  # fmt: skip
     assert [c.worth for c in changes(new, old, "Benchmarks")] == [BETTER]
 
 
+def test_points_of_a_line_are_told_apart(cache: Cache) -> None:
+    def points(*medians: float) -> Path:
+        rows = [
+            row("e", median, x=place) for place, median in zip((1, 16384), medians, strict=True)
+        ]
+        return benched(cache, table(rows, name="length", x="instructions"))
+
+    found = changes(points(1.0, 1.0), points(2.0, 3.0), "Benchmarks")
+    assert [change.what for change in found] == ["length: e, 1", "length: e, 16384"]
+
+
+def notes(old: Path, new: Path) -> str:
+    found = comparison.compare(Run.load(old), Run.load(new))
+    return "\n".join(note for group in found.groups for note in group.notes)
+
+
 def test_figures_of_other_guests_are_not_judged(cache: Cache) -> None:
-    old = benched(cache, table([row("a", 100.0)]))
-    new = benched(cache, table([row("a", 500.0)]), accelerator={"name": "kvm"})
-    assert [c.worth for c in changes(old, new, "Benchmarks")] == [OTHER]
+    tables = [table([row("a", figure)], ratios=[ratio(90.0, "<=")]) for figure in (100.0, 500.0)]
+    tables[1]["ratios"] = [ratio(120.0, "<=")]
+    old, new = benched(cache, tables[0]), benched(cache, tables[1], accelerator=KVM)
+    assert [c.worth for c in changes(old, new, "Benchmarks")] == [OTHER, OTHER]
+    assert "accelerator differs (tcg, kvm)" in notes(old, new)
 
 
-def test_what_is_no_longer_measured_or_misses_its_goal_is_worse(cache: Cache) -> None:
-    def ratio(value: float) -> dict[str, Any]:
-        goal = {"op": ">=", "value": 80.0}
-        return {"label": "n / e", "value": value, "low": value, "high": value, "goal": goal}
-
-    old = benched(cache, table([row("a", 100.0)], ratios=[ratio(81.0)]))
-    new = benched(cache, table([row("a", None, note="no such")], ratios=[ratio(79.0)]))
+def test_emulated_figures_are_not_judged_and_their_ratios_are(cache: Cache) -> None:
+    old = benched(cache, table([row("a", 100.0)], ratios=[ratio(90.0, ">=")]))
+    new = benched(cache, table([row("a", 500.0)], ratios=[ratio(82.0, ">=")]))
     assert [(c.kind, c.worth) for c in changes(old, new, "Benchmarks")] == [
-        ("no longer measured", WORSE),
-        ("goal missed", WORSE),
+        ("figure that got worse", OTHER),
+        ("ratio that got worse", WORSE),
+    ]
+    assert "Ratios are judged and figures are not" in notes(old, new)
+
+
+@pytest.mark.parametrize("fields", [{"samples": 3}, {"calls": 10}])
+def test_what_was_measured_otherwise_is_not_judged(cache: Cache, fields: dict[str, Any]) -> None:
+    old = benched(cache, table([row("a", 100.0)], ratios=[ratio(90.0, ">=")]), accelerator=KVM)
+    rows = [row("a", 500.0, **fields)]
+    new = benched(cache, table(rows, ratios=[ratio(70.0, ">=")]), accelerator=KVM)
+    assert {c.worth for c in changes(old, new, "Benchmarks")} == {OTHER}
+    assert "getpid is not judged: the samples of a were 5 of 100 calls" in notes(old, new)
+
+
+@pytest.mark.parametrize(
+    ("op", "before", "after", "expected"),
+    [
+        (">=", 90.0, 70.0, [("goal missed", WORSE)]),
+        (">=", 70.0, 90.0, [("goal reached", BETTER)]),
+        ("<=", 70.0, 90.0, [("goal missed", WORSE)]),
+        ("<=", 100.0, 90.0, [("ratio that got better", BETTER)]),
+        (">=", 80.5, 79.5, []),
+        (None, 90.0, 70.0, [("ratio", OTHER)]),
+    ],
+)
+def test_ratios_change_if_their_spreads_are_apart(
+    cache: Cache, op: str | None, before: float, after: float, expected: list[tuple[str, str]]
+) -> None:
+    assert ratios(cache, ratio(before, op), ratio(after, op)) == expected
+
+
+def test_a_goal_that_was_moved_is_no_goal_missed(cache: Cache) -> None:
+    stricter = ratio(85.0, goal={"op": ">=", "value": 90.0})
+    assert ratios(cache, ratio(75.0, ">="), stricter) == [("ratio that got better", BETTER)]
+
+
+def test_what_is_no_longer_measured_is_worse(cache: Cache) -> None:
+    old = benched(cache, table([row("a", 100.0)]))
+    new = benched(cache, table([row("a", None, note="no such")]))
+    assert [(c.kind, c.worth) for c in changes(old, new, "Benchmarks")] == [
+        ("no longer measured", WORSE)
     ]
 
 
 def test_figures_of_one_run_alone_are_not_compared(cache: Cache) -> None:
     old, new = make_run(cache, {}), benched(cache, table([row("a", 100.0)]))
-    found = compare.compare(Run.load(old), Run.load(new))
-    assert "Benchmarks: not compared" in compare.text(found)
+    found = comparison.compare(Run.load(old), Run.load(new))
+    assert "Benchmarks: not compared" in comparison.text(found)
 
 
 @pytest.mark.parametrize(
@@ -208,10 +281,11 @@ def test_units_say_which_way_is_better(unit: str, less: bool | None) -> None:
 # --- matrices --------------------------------------------------------------------------------
 
 
-def matrix(cache: Cache, **parts: Path) -> Path:
+def matrix(cache: Cache, profiles: Sequence[str] = (), code: int = 0, **parts: Path) -> Path:
     rows = [Row(name, "", 0, "", str(path), {}, {}, 0, 1.0) for name, path in parts.items()]
     events = [{"event": "profile", **asdict(row)} for row in rows]
-    return make_run(cache, {}, kind="matrix", events=events, patches=[])
+    fields: dict[str, Any] = {"events": events, "patches": [], "profiles": profiles or list(parts)}
+    return make_run(cache, {}, kind="matrix", code=code, **fields)
 
 
 def test_matrices_are_compared_profile_by_profile(cache: Cache) -> None:
@@ -222,6 +296,54 @@ def test_matrices_are_compared_profile_by_profile(cache: Cache) -> None:
     old, new = matrix(cache, default=good, yama=good), matrix(cache, default=good, yama=bad)
     assert [c.what for c in changes(old, new, "Tests")] == [f"yama: {A}"]
     assert [c.what for c in changes(old, new, "Verdict")] == ["profile yama"]
+
+
+def test_profiles_that_one_matrix_alone_ran_are_named_once_and_not_worse(cache: Cache) -> None:
+    good = make_run(cache, {A: result("passed"), B: result("passed")})
+    bad = make_run(cache, {A: result("failed")}, code=1)
+    old = matrix(cache, ["default", "yama"], default=good, yama=good)
+    new = matrix(cache, ["default", "debug"], 1, default=good, debug=bad)
+    assert sorted((c.kind, c.what, c.worth) for c in changes(old, new, "Tests")) == [
+        ("only in the new run", "profile debug", OTHER),
+        ("only in the old run", "profile yama", OTHER),
+    ]
+    assert [(c.kind, c.worth) for c in changes(old, new, "Verdict")] == [("other verdict", OTHER)]
+
+
+def test_a_profile_whose_run_was_removed_is_said(cache: Cache) -> None:
+    good, gone = make_run(cache, {A: result("passed")}), make_run(cache, {A: result("passed")})
+    old = matrix(cache, default=good, yama=gone)
+    new = matrix(cache, default=good, yama=good)
+    shutil.rmtree(gone)
+    assert changes(old, new, "Tests") == []
+    assert f"of {old.name} the runs of yama were removed" in notes(old, new)
+    with pytest.raises(UsageError) as caught:
+        changes(old, make_run(cache, {}, profile={"name": "yama"}), "Tests")
+    assert "The runs of yama are no longer there" in caught.value.hint
+
+
+def test_a_matrix_that_has_lost_all_runs_is_still_one(cache: Cache) -> None:
+    gone = make_run(cache, {A: result("passed")})
+    old, new = matrix(cache, yama=gone), matrix(cache, yama=make_run(cache, {A: result("failed")}))
+    shutil.rmtree(gone)
+    assert changes(old, new, "Tests") == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"guest": {"whole": True, "command": "python -m pytest -m extended"}},
+        {"patches": PATCHES[:1]},
+    ],
+)
+def test_what_another_selection_or_fewer_patches_leave_out_is_not_gone(
+    cache: Cache, fields: dict[str, Any]
+) -> None:
+    old = make_run(cache, {A: result("passed"), B: result("passed")})
+    new = make_run(cache, {A: result("passed")}, **fields)
+    assert [(c.kind, c.worth) for c in changes(old, new, "Tests")] == [
+        ("only in the old run", OTHER)
+    ]
 
 
 def test_a_run_is_compared_with_its_profile_of_a_matrix(cache: Cache) -> None:
@@ -268,5 +390,5 @@ def test_many_changes_are_counted_on_the_console(cache: Cache) -> None:
     names = [f"{A}[{number}]" for number in range(50)]
     old = make_run(cache, {name: result("passed") for name in names})
     new = make_run(cache, {name: result("failed") for name in names}, **MANIFEST)
-    lines = compare.text(compare.compare(Run.load(old), Run.load(new)))
+    lines = comparison.text(comparison.compare(Run.load(old), Run.load(new)))
     assert "  newly failing: and 30 more" in lines

@@ -8,20 +8,21 @@ from typing import Any
 
 import pytest
 
-from lab import figures, plots
+from lab.benchmark import model
 from lab.errors import LabError
-from tests.runs import row, table, write_bench
+from lab.reports import plots
+from tests.runs import ratio, row, table, write_bench
 
 
-def load(tmp_path: Path, *tables: dict[str, Any], **fields: Any) -> figures.Bench:
+def load(tmp_path: Path, *tables: dict[str, Any], **fields: Any) -> model.Bench:
     write_bench(tmp_path, *tables, **fields)
-    bench = figures.load(tmp_path)
+    bench = model.load(tmp_path)
     assert bench is not None
     return bench
 
 
 def test_a_directory_without_figures_has_none(tmp_path: Path) -> None:
-    assert figures.load(tmp_path) is None
+    assert model.load(tmp_path) is None
 
 
 def test_facts_are_read(tmp_path: Path) -> None:
@@ -30,7 +31,7 @@ def test_facts_are_read(tmp_path: Path) -> None:
         "accelerator": "tcg",
         "cpu": "toy",
         "kernel": "7.3.4",
-        "jit": "on",
+        "jit": "1",
     }
 
 
@@ -41,20 +42,21 @@ def test_facts_are_read(tmp_path: Path) -> None:
         {"tables": None},
         {"tables": [{}]},
         {"tables": [table([row("a", 1.0, low="slow")])]},
-        {"tables": [table([], ratios=[{"label": "a", "goal": {"op": "~", "value": 1.0}}])]},
+        {"tables": [table([row("a", 1.0)], x="filters")]},
+        {"tables": [table([], ratios=[ratio("a", 1.0, goal={"op": "~", "value": 1.0})])]},
     ],
 )
 def test_a_file_that_is_none_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     write_bench(tmp_path, **change)
     with pytest.raises(LabError, match=r"bench\.json"):
-        figures.load(tmp_path)
+        model.load(tmp_path)
 
 
 def test_rubbish_is_refused(tmp_path: Path) -> None:
     for text in ("{", json.dumps([1])):
-        (tmp_path / figures.NAME).write_text(text)
+        (tmp_path / model.NAME).write_text(text)
         with pytest.raises(LabError):
-            figures.load(tmp_path)
+            model.load(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -62,14 +64,14 @@ def test_rubbish_is_refused(tmp_path: Path) -> None:
     [(">=", 80.0, True), (">", 80.0, False), ("<=", 79.0, False), ("<", 81.0, True)],
 )
 def test_goals(op: str, value: float, reached: bool) -> None:
-    goal = figures.Goal(op, value)
-    assert figures.Ratio("r", 80.0, None, None, goal, None).reached is reached
+    goal = model.Goal(op, value)
+    assert model.MeasuredRatio("r", 80.0, None, None, goal, None).reached is reached
 
 
 def test_without_a_goal_or_a_value_nothing_is_reached_or_missed() -> None:
-    goal = figures.Goal("<", 1.0)
-    assert figures.Ratio("r", 1.0, None, None, None, None).reached is None
-    assert figures.Ratio("r", None, None, None, goal, None).reached is None
+    goal = model.Goal("<", 1.0)
+    assert model.MeasuredRatio("r", 1.0, None, None, None, None).reached is None
+    assert model.MeasuredRatio("r", None, None, None, goal, None).reached is None
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,7 @@ def test_without_a_goal_or_a_value_nothing_is_reached_or_missed() -> None:
     [(None, "-"), (0.0, "0"), (1.2345, "1.23"), (99.96, "100"), (123.4, "123")],
 )
 def test_short_figures(value: float | None, text: str) -> None:
-    assert figures.short(value) == text
+    assert model.short(value) == text
 
 
 def test_an_axis_is_logarithmic_where_small_bars_would_be_lost(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from lab import console, journal, report, splats
 from lab.cache import Cache
-from lab.timings import timings
+from lab.reports.timings import timings
 from tests.runs import make_run, result, row, table, write_bench
 
 ONE, TWO = "selftests/test_a.py::test_one", "selftests/test_a.py::test_two"
@@ -107,6 +107,14 @@ def test_the_page_stands_alone_also_with_plots(cache: Cache) -> None:
         assert (directory / address).is_file() or address.removeprefix("#") in visible.ids
 
 
+@pytest.mark.parametrize("name", ["bench.txt", "walk.txt", "compare.html", "console.log"])
+def test_what_else_a_run_directory_has_is_linked(cache: Cache, name: str) -> None:
+    directory = make_run(cache, {})
+    assert name not in parse(page(directory)).addresses
+    (directory / name).write_text("")
+    assert name in parse(page(directory)).addresses
+
+
 def test_ratios_say_whether_their_goal_is_reached(cache: Cache) -> None:
     directory = make_run(cache, {}, kind="bench")
     ratios = [
@@ -136,7 +144,8 @@ def test_a_broken_bench_file_is_said_and_spoils_nothing(cache: Cache) -> None:
 def test_pages_without_figures_do_not_import_matplotlib(cache: Cache) -> None:
     directory = make_run(cache, {ONE: result("passed")})
     code = (
-        "import sys; from pathlib import Path; from lab import cli, report, report_html\n"
+        "import sys; from pathlib import Path; from lab import cli, report\n"
+        "import lab.reports.html\n"
         "report.write_all(report.Run.load(Path(sys.argv[1])))\n"
         "assert 'matplotlib' not in sys.modules\n"
     )

@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from elftools.common.exceptions import DWARFError
+from elftools.elf.elffile import ELFFile
 
-from lab import compare, report, rundir
+from lab import report, rundir
 from lab.arches import ARCHES
 from lab.base import BaseResult
 from lab.cache import Cache
-from lab.changes import BETTER, OTHER, WORSE
 from lab.cli import run_cli
+from lab.compare import comparison
+from lab.compare.changes import BETTER, OTHER, WORSE
 from lab.errors import ExitCode, LabError
 from lab.gitrepo import Git
 from lab.options import Session
@@ -104,6 +107,31 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
             elf.sections(path)
         with pytest.raises(LabError, match="cannot be measured"):
             elf.frames(path)
+
+
+def test_debug_information_that_is_broken_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise DWARFError("no such form")
+
+    (tmp_path / "a.o").write_text("")
+    monkeypatch.setattr(elf, "ELFFile", broken)
+    for read in (elf.sections, elf.frames):
+        with pytest.raises(LabError, match="cannot be measured: no such form"):
+            read(tmp_path / "a.o")
+
+
+def test_an_object_without_symbols_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = compiled(tmp_path, "-g")
+    find = ELFFile.get_section_by_name
+    monkeypatch.setattr(
+        ELFFile,
+        "get_section_by_name",
+        lambda self, name: None if name == ".symtab" else find(self, name),
+    )
+    with pytest.raises(LabError, match="has no symbols"):
+        elf.frames(path)
 
 
 # --- symbols ---------------------------------------------------------------------------------
@@ -339,7 +367,7 @@ def test_the_text_has_all_of_it() -> None:
 def request_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> run.SizeRequest:
     monkeypatch.setattr(run, "bring_source", lambda *_: None)
     monkeypatch.setattr(run, "touched", lambda _: ("kernel/a.o",))
-    return run.SizeRequest("linux-7.3", False, tmp_path, ARCHES[0], ["scripts/lab", "size"])
+    return run.SizeRequest("linux-7.3", False, tmp_path, ARCHES[0])
 
 
 def play(monkeypatch: pytest.MonkeyPatch, off: Pair) -> list[str]:
@@ -454,8 +482,8 @@ def test_the_command_says_how_to_do_it_again(
 # --- two runs --------------------------------------------------------------------------------
 
 
-def sized(cache: Cache, *pairs: Pair) -> Path:
-    directory = make_run(cache, {}, kind="size")
+def sized(cache: Cache, *pairs: Pair, **fields: Any) -> Path:
+    directory = make_run(cache, {}, kind="size", **fields)
     model.write(directory, Sizes("CONFIG_X", 0, pairs))
     return directory
 
@@ -466,7 +494,7 @@ def test_sizes_are_compared(cache: Cache) -> None:
     old, new = sized(cache, GROWN, CLEAN), sized(cache, bigger, replace(DIRTY, frames=frames))
 
     def changes(one: Path, other: Path) -> dict[str, str]:
-        found = compare.compare(Run.load(one), Run.load(other))
+        found = comparison.compare(Run.load(one), Run.load(other))
         return {c.what: c.worth for g in found.groups if g.title == "Sizes" for c in g.changes}
 
     assert changes(old, new) == {
@@ -478,5 +506,24 @@ def test_sizes_are_compared(cache: Cache) -> None:
         "off: f (kernel/a.o)": OTHER,
     }
     assert changes(new, old)["off"] == BETTER
-    alone = compare.compare(Run.load(make_run(cache, {})), Run.load(new))
-    assert "Sizes: not compared" in compare.text(alone)
+    alone = comparison.compare(Run.load(make_run(cache, {})), Run.load(new))
+    assert "Sizes: not compared" in comparison.text(alone)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"base": {"version": "7.3.5"}}, "base version differs (7.3.4, 7.3.5)"),
+        ({"toolchain": {"gcc": "gcc 14"}}, "gcc differs (gcc 12, gcc 14)"),
+        ({"config": {"digest": "c2"}}, "config digest differs (c1, c2)"),
+    ],
+)
+def test_sizes_of_what_was_built_otherwise_are_not_judged(
+    cache: Cache, fields: dict[str, Any], said: str
+) -> None:
+    bigger = replace(GROWN, after=Totals(2000, 201, 29))
+    runs = (sized(cache, GROWN, CLEAN), sized(cache, bigger, DIRTY, **fields))
+    found = comparison.compare(*map(Run.load, runs))
+    (group,) = (group for group in found.groups if group.title == "Sizes")
+    assert {change.worth for change in group.changes} == {OTHER}
+    assert group.notes == (f"Nothing is judged: {said}.",)

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lab.benchmark.figures import Figure, Samples, quartile_distance
-from lab.benchmark.result import number, ratio_document, row_document
+from lab.benchmark.model import MeasuredTable, short
+from lab.benchmark.result import measured_ratio, measured_row
 from lab.benchmark.tables import BASE_SERIES, BOTH_KERNELS, Row, Table
 
 BASE, SERIES = "base", "series"
@@ -54,7 +55,7 @@ class Side:
         """Beside the figure."""
         if not self.whole:
             return f"{len(self.boots)} of {self.wanted} boots"
-        return f"noise {number(self.noise)}"
+        return f"noise {short(self.noise)}"
 
     @property
     def medians(self) -> list[float]:
@@ -154,21 +155,18 @@ def table_document(found: Sequence[Comparison], calls: int) -> dict[str, Any]:
     rows = []
     for comparison in found:
         for group, side in ((BASE, comparison.base), (SERIES, comparison.series)):
-            document = row_document(
+            row = measured_row(
                 comparison.row,
                 side.figure if side else None,
                 comparison.row.calls(calls),
                 side.note if side else UNKNOWN,
             )
-            rows.append({**document, "group": group, "label": f"{comparison.row.label}, {group}"})
-    return {
-        "name": BASE_SERIES,
-        "title": "classic filters on both kernels, two boots each",
-        "unit": "ns per call",
-        "x": None,
-        "rows": rows,
-        "ratios": [
-            ratio_document(f"{comparison.row.label}: series / base", comparison.ratio)
-            for comparison in found
-        ],
-    }
+            rows.append(replace(row, group=group, label=f"{comparison.row.label}, {group}"))
+    ratios = (
+        measured_ratio(f"{comparison.row.label}: series / base", comparison.ratio)
+        for comparison in found
+    )
+    title = "classic filters on both kernels, two boots each"
+    return asdict(
+        MeasuredTable(BASE_SERIES, title, "ns per call", None, tuple(rows), tuple(ratios))
+    )

@@ -1,25 +1,25 @@
-"""``bench.json`` and the same as text.
-
-    {"version": 1, "kind": "bench", "accelerator": {"name", "reason"}, "cpu", "kernel", "jit",
-     "notes": [...], "tables": [{"name", "title", "unit", "x", "rows": [...], "ratios": [...]}]}
-
-A row: label, group, x, median, low, high, samples, calls, note. A ratio: label, value, low, high,
-goal ({"op", "value"} or null), rfc. The figures of what could not be measured are null, and the
-note says why.
-"""
+"""From what guests have told to the figures of ``bench.json``, and those as text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from lab.benchmark import model
 from lab.benchmark.figures import Figure, Samples, ratio, summarize
-from lab.benchmark.tables import Goal, Ratio, Row, Table
+from lab.benchmark.model import (
+    Bench,
+    Goal,
+    MeasuredRatio,
+    MeasuredRow,
+    MeasuredTable,
+    short,
+)
+from lab.benchmark.tables import Row, Table
+from lab.columns import aligned
 
-NAME = "bench.json"
 TEXT = "bench.txt"
-VERSION, KIND = 1, "bench"
 
 EMULATED = (
     "The guest is emulated (tcg): absolute figures mean nothing, only ratios within this run do."
@@ -71,59 +71,42 @@ class Collected:
         return "" if self.of(identity) else "not measured: the guest did not come as far"
 
 
-def row_document(row: Row, figure: Figure | None, calls: int, note: str) -> dict[str, Any]:
-    """A row of bench.json."""
-    return {
-        "label": row.label,
-        "group": row.group,
-        "x": row.x,
-        "median": figure and figure.median,
-        "low": figure and figure.low,
-        "high": figure and figure.high,
-        "samples": figure.samples if figure else 0,
-        "calls": calls,
-        "note": note,
-    }
+def measured_row(row: Row, figure: Figure | None, calls: int, note: str) -> MeasuredRow:
+    """A row with its figure, if it has one."""
+    if figure is None:
+        return MeasuredRow(row.label, row.group, row.x, None, None, None, 0, calls, note)
+    spread = (figure.median, figure.low, figure.high)
+    return MeasuredRow(row.label, row.group, row.x, *spread, figure.samples, calls, note)
 
 
-def ratio_document(
+def measured_ratio(
     label: str, figure: Figure | None, goal: Goal | None = None, rfc: float | None = None
-) -> dict[str, Any]:
-    """A ratio of bench.json."""
-    return {
-        "label": label,
-        "value": figure and figure.median,
-        "low": figure and figure.low,
-        "high": figure and figure.high,
-        "goal": {"op": goal.op, "value": goal.value} if goal else None,
-        "rfc": rfc,
-    }
+) -> MeasuredRatio:
+    """A ratio with its figure, if it has one."""
+    if figure is None:
+        return MeasuredRatio(label, None, None, None, goal, rfc)
+    return MeasuredRatio(label, figure.median, figure.low, figure.high, goal, rfc)
 
 
 def table_document(table: Table, collected: Collected, calls: int) -> dict[str, Any]:
     """A table of bench.json."""
     samples = {row.key: collected.of(table.identity(row)) for row in table.rows}
-    return {
-        "name": table.name,
-        "title": table.title,
-        "unit": table.unit,
-        "x": table.x,
-        "rows": [
-            row_document(
-                row,
-                summarize(samples[row.key].values()),
-                row.calls(calls),
-                collected.note(table.identity(row)),
-            )
-            for row in table.rows
-        ],
-        "ratios": [_ratio(definition, samples) for definition in table.ratios],
-    }
-
-
-def _ratio(definition: Ratio, samples: Mapping[str, Samples]) -> dict[str, Any]:
-    figure = ratio(definition, samples)
-    return ratio_document(definition.label, figure, definition.goal, definition.rfc)
+    rows = (
+        measured_row(
+            row,
+            summarize(samples[row.key].values()),
+            row.calls(calls),
+            collected.note(table.identity(row)),
+        )
+        for row in table.rows
+    )
+    ratios = (
+        measured_ratio(one.label, ratio(one, samples), one.goal, one.rfc) for one in table.ratios
+    )
+    measured = MeasuredTable(
+        table.name, table.title, table.unit, table.x, tuple(rows), tuple(ratios)
+    )
+    return asdict(measured)
 
 
 def document(
@@ -134,16 +117,16 @@ def document(
 ) -> dict[str, Any]:
     """bench.json."""
     emulated = (EMULATED,) if accelerator.get("name") == "tcg" else ()
-    return {
-        "version": VERSION,
-        "kind": KIND,
-        "accelerator": dict(accelerator),
-        "cpu": str(guest.get("cpu", "")),
-        "kernel": str(guest.get("kernel", "")),
-        "jit": str(guest.get("jit", "")),
-        "notes": [*emulated, *notes],
-        "tables": list(tables),
-    }
+    bench = Bench(
+        str(accelerator.get("name", "")),
+        str(accelerator.get("reason", "")),
+        str(guest.get("cpu", "")),
+        str(guest.get("kernel", "")),
+        str(guest.get("jit", "")),
+        (*emulated, *notes),
+        tuple(map(model.read_table, tables)),
+    )
+    return model.document(bench)
 
 
 # --- as text ---------------------------------------------------------------------------------
@@ -151,70 +134,49 @@ def document(
 
 def text(result: Mapping[str, Any], references: Mapping[str, str] | None = None) -> list[str]:
     """bench.json for people. ``references``: by table, the label that others are put beside."""
-    accelerator = result["accelerator"]["name"]
-    lines = [f"{result['kernel']}, {accelerator}, {result['cpu']}"]
-    lines += result["notes"]
-    for table in result["tables"]:
-        reference = (references or {}).get(table["name"], "")
-        lines += ["", f"{table['name']}: {table['title']} ({table['unit']})"]
-        lines += aligned(list(_rows(table, reference)))
-        if table["ratios"]:
-            lines += aligned(list(_ratios(table["ratios"])))
+    bench = model.read(result)
+    lines = [f"{bench.kernel}, {bench.accelerator}, {bench.cpu}", *bench.notes]
+    for table in bench.tables:
+        reference = (references or {}).get(table.name, "")
+        lines += ["", f"{table.name}: {table.title} ({table.unit})"]
+        lines += _columns(_rows(table, reference))
+        if table.ratios:
+            lines += _columns(_ratios(table.ratios))
     return lines
 
 
-def _rows(table: Mapping[str, Any], reference: str) -> Iterator[tuple[str, ...]]:
-    of = next((row["median"] for row in table["rows"] if row["label"] == reference), None)
-    axis = (table["x"],) if table["x"] else ()
+def _columns(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    return [f"  {line}" for line in aligned(list(rows), right=slice(1, -1))]
+
+
+def _rows(table: MeasuredTable, reference: str) -> Iterator[tuple[str, ...]]:
+    of = next((row.median for row in table.rows if row.label == reference), None)
+    axis = (table.x,) if table.x else ()
     beside = (f"/ {reference}",) if of else ()
     yield ("", *axis, "median", "low", "high", *beside, "calls", "n", "")
-    for row in table["rows"]:
-        place = (str(row["x"]),) * bool(axis)
-        share = (f"{row['median'] / of:.2f}" if row["median"] is not None else "-",) if of else ()
-        figures = (number(row[name]) for name in ("median", "low", "high"))
-        calls, count = str(row["calls"]), str(row["samples"])
-        yield (row["label"], *place, *figures, *share, calls, count, row["note"])
+    for row in table.rows:
+        place = ("" if row.x is None else f"{row.x:g}",) if axis else ()
+        share = (_number(None if row.median is None else row.median / of),) if of else ()
+        figures = map(_number, (row.median, row.low, row.high))
+        yield (row.label, *place, *figures, *share, str(row.calls), str(row.samples), row.note)
 
 
-def _ratios(ratios: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
+def _ratios(ratios: Sequence[MeasuredRatio]) -> Iterator[tuple[str, ...]]:
     yield ("ratio", "median", "low", "high", "goal", "RFC", "")
     for row in ratios:
-        figures = (share(row[name]) for name in ("value", "low", "high"))
-        goal = row["goal"]
-        wanted = f"{goal['op']} {goal['value']:g}" if goal else ""
-        rfc = f"{row['rfc']:g}" if row["rfc"] is not None else ""
-        yield (row["label"], *figures, wanted, rfc, _reached(row))
+        figures = map(_number, (row.value, row.low, row.high))
+        rfc = f"{row.rfc:g}" if row.rfc is not None else ""
+        yield (row.label, *figures, str(row.goal or ""), rfc, _reached(row))
 
 
-def _reached(row: Mapping[str, Any]) -> str:
-    if not row["goal"]:
+def _reached(row: MeasuredRatio) -> str:
+    if row.goal is None:
         return ""
-    if row["value"] is None:
+    if row.reached is None:
         return "not measured"
-    return "reached" if Goal(**row["goal"]).reached(row["value"]) else "MISSED"
+    return "reached" if row.reached else "MISSED"
 
 
-def number(value: float | None) -> str:
-    """A figure, with as many digits as it is good for."""
-    if value is None:
-        return "-"
-    return f"{value:.1f}" if abs(value) < 100 else f"{value:.0f}"
-
-
-def share(value: float | None) -> str:
-    """A ratio likewise."""
-    if value is None:
-        return "-"
-    if abs(value) < 0.1:
-        return f"{value:.2g}"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
-
-
-def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Columns: the first and the last to the left, the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for first, *cells, last in rows:
-        middle = (cell.rjust(width) for cell, width in zip(cells, widths[1:-1], strict=True))
-        lines.append("  ".join(["", first.ljust(widths[0]), *middle, last]).rstrip())
-    return lines
+def _number(value: float | None) -> str:
+    """A figure, in digits that other programs read; four, so that 1.05 is told from 1.051."""
+    return short(value, 4, gap="")

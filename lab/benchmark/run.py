@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import PROJECT_ROOT, journal, manifest, report, rundir, splats
-from lab.benchmark import compare, result
+from lab.benchmark import compare, model, result
 from lab.benchmark.result import Collected
 from lab.benchmark.tables import TABLES, Table, make_tables
 from lab.boot import (
@@ -371,7 +371,7 @@ class _Run:
         references = {table.name: table.reference for table in chosen}
         accelerator = asdict(self._accelerator) if self._accelerator else {"name": "", "reason": ""}
         whole = result.document(accelerator, guest, [*about, *notes], tables)
-        atomic_write(self._directory / result.NAME, json.dumps(whole, indent=1) + "\n")
+        atomic_write(self._directory / model.NAME, json.dumps(whole, indent=1) + "\n")
         lines = result.text(whole, references)
         atomic_write(self._directory / result.TEXT, "\n".join(lines) + "\n")
         return lines

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from lab.benchmark.model import Goal
+
 PREFIX = "bench::"
 
 CALLS = 1_000_000
@@ -64,18 +66,6 @@ class Row:
             "refused": round(calls * self.refused),
             "length": self.length,
         }
-
-
-@dataclass(frozen=True)
-class Goal:
-    """``op`` is "<=" or ">="."""
-
-    op: str
-    value: float
-
-    def reached(self, figure: float) -> bool:
-        """Whether a ratio meets it."""
-        return figure <= self.value if self.op == "<=" else figure >= self.value
 
 
 @dataclass(frozen=True)

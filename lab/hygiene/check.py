@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.columns import aligned
 from lab.errors import ExitCode
 from lab.hygiene import checkpatch, kerneldoc, mail, warnings
 from lab.hygiene.result import FINDINGS, NOT_RUN, CheckResult, Finding
 from lab.hygiene.subject import Subject, shown
-from lab.hygiene.table import aligned
 from lab.options import Session
 from lab.pipeline import Plan
 from lab.series import COVER_LETTER, ORDER_FILE, PORTS

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from itertools import product
 
 from lab.cache import atomic_write
+from lab.columns import aligned
 from lab.config import RECORDS, ConfigRequest, explain, run_conf
 from lab.errors import ExitCode
 from lab.fragments import Requested, dropped, read_config, read_fragment, read_fragments
 from lab.hygiene.objects import compile_objects, prepare, select
 from lab.hygiene.result import FINDINGS, NOTHING, CheckResult, Finding
 from lab.hygiene.subject import Subject
-from lab.hygiene.table import aligned
 from lab.kconfig import Kconfig
 from lab.options import Session
 from lab.pipeline import Configured, Plan, bring_config, bring_source, held, plan_fragments

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elftools.common.exceptions import ELFError
+from elftools.common.exceptions import DWARFError, ELFError
 from elftools.dwarf.callframe import FDE
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
+from elftools.elf.sections import SymbolTableSection
 
 from lab.errors import LabError
 from lab.size.model import Totals
+
+BROKEN = (OSError, ELFError, DWARFError)
+"""What reading a file raises that is not what it should be; the last two have nothing in common."""
 
 FDE_HEADER = {32: 8, 64: 20}
 """Bytes of a frame description before the address of its function, by DWARF format."""
@@ -38,7 +42,7 @@ def sections(path: Path) -> list[Section]:
                 for section in ELFFile(file).iter_sections()
                 if section["sh_flags"] & SH_FLAGS.SHF_ALLOC
             ]
-    except (OSError, ELFError) as error:
+    except BROKEN as error:
         raise LabError(f"{path} cannot be measured: {error}.") from error
 
 
@@ -72,12 +76,13 @@ def frames(path: Path) -> dict[str, Frame]:
     From the call frame information (DWARF 5, section 6.4): how far the stack pointer gets from the
     frame's begin. The figures are those of ``gcc -fstack-usage``, which would need a build of its
     own; scripts/checkstack.pl of the kernel reads the disassembly, misses pushes, and counts what
-    is given back. Raises LabError if the file is no ELF file or has no such information.
+    is given back. Raises LabError if the file is no ELF file, or is without such information or
+    symbols.
     """
     try:
         with path.open("rb") as file:
             return dict(_frames(ELFFile(file), path))
-    except (OSError, ELFError) as error:
+    except BROKEN as error:
         raise LabError(f"{path} cannot be measured: {error}.") from error
 
 
@@ -85,7 +90,7 @@ def _frames(elf: Any, path: Path) -> Iterator[tuple[str, Frame]]:
     dwarf = elf.get_dwarf_info(relocate_dwarf_sections=False)
     if not dwarf.has_CFI():
         raise LabError(f"{path} has no call frame information: it was compiled without -g.")
-    names = _functions(elf)
+    names = _functions(elf, path)
     places = _places(elf)
     for entry in dwarf.CFI_entries():
         if not isinstance(entry, FDE):
@@ -96,11 +101,14 @@ def _frames(elf: Any, path: Path) -> Iterator[tuple[str, Frame]]:
             yield name, _frame(entry)
 
 
-def _functions(elf: Any) -> dict[tuple[int, int], str]:
+def _functions(elf: Any, path: Path) -> dict[tuple[int, int], str]:
     """By section and offset, the functions of an object."""
+    table = elf.get_section_by_name(".symtab")
+    if not isinstance(table, SymbolTableSection):
+        raise LabError(f"{path} has no symbols: it was stripped.")
     return {
         (symbol["st_shndx"], symbol["st_value"]): symbol.name
-        for symbol in elf.get_section_by_name(".symtab").iter_symbols()
+        for symbol in table.iter_symbols()
         if symbol["st_info"]["type"] == "STT_FUNC"
     }
 

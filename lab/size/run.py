@@ -47,13 +47,17 @@ PROFILES = {BASE: "default", ON: "default", OFF: "no-extended"}
 
 @dataclass(frozen=True)
 class SizeRequest:
-    """Which series, on which base. ``command`` does it again."""
+    """Which series, on which base."""
 
     base: str
     newer: bool
     patches: Path
     arch: Arch
-    command: Sequence[str]
+
+    @property
+    def command(self) -> list[str]:
+        """The one command that does it again."""
+        return ["scripts/lab", "size", *self.plan(ON).options(profile=False)]
 
     def plan(self, name: str) -> Plan:
         """The plan of a kernel, a key of PROFILES."""
@@ -68,7 +72,7 @@ def run_size(session: Session, request: SizeRequest) -> int:
     """
     directory = rundir.create(session.cache, KIND).path
     record = Journal(directory)
-    command = list(request.command)
+    command = request.command
 
     with session.cache.lock_entry(directory, "measuring", session.ui.say):
         try:

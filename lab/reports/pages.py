@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.figures import short
+from lab.benchmark.model import short
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lab.changes import BETTER, OTHER, WORSE, Change, Group, pairs
-from lab.compare_figures import benchmarks, sizes
-from lab.errors import ExitCode, UsageError
+from lab.compare.changes import BETTER, OTHER, WORSE, Change, Group, pairs
+from lab.compare.figures import benchmarks, sizes
+from lab.errors import SEVERITY, ExitCode, UsageError
 from lab.journal import Test
-from lab.matrix import SEVERITY
-from lab.parts import parts, tested
+from lab.matrix_table import KIND as MATRIX
 from lab.report import BAD, GOOD, OPEN, SKIP, Run
-from lab.timings import timings
+from lab.reports.parts import lost, parts, tested
+from lab.reports.timings import timings
 
 ONLY_OLD, ONLY_NEW = "only in the old run", "only in the new run"
-"""Tests, where one of the runs was of a part of the suite."""
+"""Profiles; and tests, where the runs were not of the same part of the suite."""
 
 STAGE_SECONDS, STAGE_SHARE = 5.0, 0.25
 TEST_SECONDS, TEST_FACTOR = 1.0, 1.5
@@ -54,15 +54,19 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Side:
-    """A run with its parts, which are itself where it has none; tests by profile and id."""
+    """A run with its parts by profile: itself, as "", if it is no run of several. ``lost`` are
+    profiles whose runs are no longer there.
+    """
 
     run: Run
     parts: dict[str, Run]
+    lost: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, run: Run) -> Side:
         """Load what belongs to a run."""
-        return cls(run, parts(run) or {"": run})
+        several = run.kind == MATRIX
+        return cls(run, parts(run) if several else {"": run}, lost(run) if several else ())
 
     @property
     def single(self) -> bool:
@@ -74,24 +78,12 @@ class Side:
         name = (other.run.manifest.get("profile") or {}).get("name")
         part = self.parts.get(str(name))
         if part is None:
+            gone = f" The runs of {', '.join(self.lost)} are no longer there." if self.lost else ""
             raise UsageError(
                 f"{self.run.id} has no profile {name!r} to compare with {other.run.id}.",
-                hint=f"It has {', '.join(self.parts)}.",
+                hint=f"It has {', '.join(self.parts) or 'none'}.{gone}",
             )
         return Side(part, {"": part})
-
-    def tests(self) -> dict[str, tuple[Test, str]]:
-        """Tests and what their states are worth."""
-        return {
-            f"{profile}: {test.id}" if profile else test.id: (test, part.judge(test))
-            for profile, part in self.parts.items()
-            for test in part.view.tests.values()
-        }
-
-    @property
-    def whole(self) -> bool:
-        """Whether nothing was left out by hand."""
-        return all((part.manifest.get("guest") or {}).get("whole") for part in self.parts.values())
 
     @property
     def accelerator(self) -> str:
@@ -221,8 +213,9 @@ def _severity(run: Run) -> int:
 
 
 def _verdicts(old: Side, new: Side) -> Group:
+    same = old.run.manifest.get("profiles") == new.run.manifest.get("profiles")
     changes = [
-        _verdict(f"profile {name}" if name else "the run", before, after)
+        _verdict(f"profile {name}" if name else "the run", before, after, bool(name) or same)
         for name, before, after in pairs({"": old.run, **old.parts}, {"": new.run, **new.parts})
         if before is not None and after is not None and _severity(before) != _severity(after)
     ]
@@ -238,7 +231,10 @@ def _verdicts(old: Side, new: Side) -> Group:
     )
 
 
-def _verdict(what: str, old: Run, new: Run) -> Change:
+def _verdict(what: str, old: Run, new: Run, judged: bool) -> Change:
+    """Of runs of other profiles the verdict is another, neither better nor worse."""
+    if not judged:
+        return Change("other verdict", what, old.headline, new.headline)
     worse = _severity(new) > _severity(old)
     kind = "worse verdict" if worse else "better verdict"
     return Change(kind, what, old.headline, new.headline, WORSE if worse else BETTER)
@@ -256,26 +252,59 @@ def _splats(side: Side) -> dict[str, str]:
 
 
 def _tests(old: Side, new: Side) -> Group:
-    missed = old.whole and new.whole
-    changes = []
-    for name, before, after in pairs(old.tests(), new.tests()):
-        if before is None:
-            assert after is not None
-            changes.append(_added(name, *after, missed))
-        elif after is None:
-            worth = WORSE if missed and before[1] == GOOD else OTHER
-            kind = "gone" if missed else ONLY_OLD
-            changes.append(Change(kind, name, before[0].state, "", worth))
-        elif before[0].state != after[0].state or before[1] != after[1]:
-            changes.append(_changed(name, before, after))
+    changes: list[Change] = []
+    notes = []
+    for profile, before, after in pairs(old.parts, new.parts):
+        if before is not None and after is not None:
+            changes += _of_part(profile, before, after)
+        elif profile not in (*old.lost, *new.lost):
+            kind, part = (ONLY_OLD, before) if before else (ONLY_NEW, after)
+            assert part is not None
+            told = ("", part.headline) if before is None else (part.headline, "")
+            changes.append(Change(kind, f"profile {profile}", *told))
+    for side in (old, new):
+        if side.lost:
+            names = ", ".join(side.lost)
+            notes.append(f"Not compared: of {side.run.id} the runs of {names} were removed.")
     order = {WORSE: 0, BETTER: 1, OTHER: 2}
     changes.sort(key=lambda change: (order[change.worth], change.kind))
     rule = (
         "Worse is a test that fails and did not before or was not there, one that no longer ends, "
         "one that is now skipped, and one that passed and is gone, if both runs ran all of the "
-        "suite. What a state is worth depends on the run: a control has to be without the features."
+        "suite, selected alike, with the same patches applied. What a state is worth depends on "
+        "the run: a control has to be without the features. Profiles that only one of them ran are "
+        "named and not compared."
     )
-    return Group("Tests", rule, tuple(changes))
+    return Group("Tests", rule, tuple(changes), tuple(notes))
+
+
+def _of_part(profile: str, old: Run, new: Run) -> Iterator[Change]:
+    """The changes of a profile's tests, or of those of a single run."""
+    missed = _all_of(old) is not None and _all_of(old) == _all_of(new)
+    for identity, was, now in pairs(old.view.tests, new.view.tests):
+        name = f"{profile}: {identity}" if profile else identity
+        before, after = (
+            None if test is None else (test, run.judge(test))
+            for run, test in ((old, was), (new, now))
+        )
+        if before is None:
+            assert after is not None
+            yield _added(name, *after, missed)
+        elif after is None:
+            worth = WORSE if missed and before[1] == GOOD else OTHER
+            kind = "gone" if missed else ONLY_OLD
+            yield Change(kind, name, before[0].state, "", worth)
+        elif before[0].state != after[0].state or before[1] != after[1]:
+            yield _changed(name, before, after)
+
+
+def _all_of(run: Run) -> tuple[object, ...] | None:
+    """What a run that left nothing out by hand was of: selection and patches; None of others. Of
+    patches the numbers: an edited one is to pass the same tests.
+    """
+    guest = run.manifest.get("guest") or {}
+    numbers = tuple(patch.get("number") for patch in _applied(run.manifest))
+    return (guest.get("command"), numbers) if guest.get("whole") else None
 
 
 def _added(name: str, test: Test, worth: str, missed: bool) -> Change:
@@ -335,12 +364,15 @@ def _stages(old: Side, new: Side) -> Iterator[Change]:
 
 
 def _test_times(old: Side, new: Side) -> Iterator[Change]:
-    for name, before, after in pairs(old.tests(), new.tests()):
-        if before is None or after is None or not (before[0].done and after[0].done):
+    for profile, one, other in pairs(old.parts, new.parts):
+        if one is None or other is None:
             continue
-        was, now = before[0].seconds, after[0].seconds
-        if abs(now - was) >= TEST_SECONDS and max(was, now) >= TEST_FACTOR * min(was, now):
-            yield _time(name, was, now)
+        for identity, before, after in pairs(one.view.tests, other.view.tests):
+            if before is None or after is None or not (before.done and after.done):
+                continue
+            was, now = before.seconds, after.seconds
+            if abs(now - was) >= TEST_SECONDS and max(was, now) >= TEST_FACTOR * min(was, now):
+                yield _time(f"{profile}: {identity}" if profile else identity, was, now)
 
 
 def _time(what: str, was: float, now: float) -> Change:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from lab.figures import Measured, Table, short
+from lab.benchmark.model import MeasuredRow, MeasuredTable, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +62,7 @@ STYLE = {
 }
 
 
-def plot(table: Table) -> Markup | None:
+def plot(table: MeasuredTable) -> Markup | None:
     """A table as SVG to put into a page; None if nothing in it was measured."""
     if not any(row.median is not None for row in table.rows):
         return None
@@ -79,7 +79,7 @@ def plot(table: Table) -> Markup | None:
         return _inline(figure, table)
 
 
-def _height(table: Table) -> float:
+def _height(table: MeasuredTable) -> float:
     if table.x is not None:
         return LINES_HEIGHT
     groups = {row.group for row in table.rows}
@@ -87,13 +87,13 @@ def _height(table: Table) -> float:
     return FRAME_HEIGHT + BAR_HEIGHT * (len(table.rows) + legend)
 
 
-def logarithmic(rows: tuple[Measured, ...]) -> bool:
+def logarithmic(rows: tuple[MeasuredRow, ...]) -> bool:
     """Whether the measurements need a logarithmic axis."""
     values = [row.median for row in rows if row.median is not None]
     return min(values) > 0 and max(values) / min(values) >= LOG_RANGE
 
 
-def _spread(row: Measured) -> tuple[float, float]:
+def _spread(row: MeasuredRow) -> tuple[float, float]:
     """Below and above the median, never negative."""
     assert row.median is not None
     low = row.median if row.low is None else row.low
@@ -101,7 +101,7 @@ def _spread(row: Measured) -> tuple[float, float]:
     return max(0.0, row.median - low), max(0.0, high - row.median)
 
 
-def _bars(axes: Axes, table: Table) -> None:
+def _bars(axes: Axes, table: MeasuredTable) -> None:
     """A bar for each row, the first one on top, and its figure at the end."""
     rows = table.rows
     groups = list(dict.fromkeys(row.group for row in rows))
@@ -154,7 +154,7 @@ def _bars(axes: Axes, table: Table) -> None:
         figure.legend(loc="outside upper left", ncols=columns, frameon=False, fontsize=10)
 
 
-def _not_measured(axes: Axes, rows: tuple[Measured, ...]) -> None:
+def _not_measured(axes: Axes, rows: tuple[MeasuredRow, ...]) -> None:
     for place, row in enumerate(rows):
         if row.median is None:
             axes.annotate(
@@ -168,7 +168,7 @@ def _not_measured(axes: Axes, rows: tuple[Measured, ...]) -> None:
             )
 
 
-def _lines(axes: Axes, table: Table) -> None:
+def _lines(axes: Axes, table: MeasuredTable) -> None:
     """A line for each label that has several points, else for each group."""
     rows = [row for row in table.rows if row.median is not None and row.x is not None]
     lines = by_line(rows)
@@ -210,13 +210,13 @@ def legend_columns(names: Collection[str]) -> int:
     return max(1, LEGEND_WIDTH // (max(map(len, names)) + LEGEND_MARK))
 
 
-def by_line(rows: list[Measured]) -> dict[str, list[Measured]]:
+def by_line(rows: list[MeasuredRow]) -> dict[str, list[MeasuredRow]]:
     """The points of each line, from left to right. A label that has several points is a line; where
     each point has a label of its own, a group is.
     """
     labels = {(row.label, row.x) for row in rows}
     own = len({label for label, _ in labels}) == len(labels)
-    lines: dict[str, list[Measured]] = {}
+    lines: dict[str, list[MeasuredRow]] = {}
     for row in sorted(rows, key=lambda row: row.x or 0.0):
         lines.setdefault(row.group if own else row.label, []).append(row)
     return lines
@@ -234,7 +234,7 @@ def _plain_numbers(axis: Any) -> None:
         axis.get_major_locator().set_params(nbins=5)
 
 
-def _inline(figure: Figure, table: Table) -> Markup:
+def _inline(figure: Figure, table: MeasuredTable) -> Markup:
     """The figure as an element of an HTML page: no prologue, no name spaces, ids of its own."""
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))

@@ -9,32 +9,38 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lab import console, figures, journal, manifest, plots
+from lab import console, journal, manifest
+from lab.benchmark import model
 from lab.console import Excerpt
 from lab.errors import ExitCode, LabError
 from lab.journal import Test
 from lab.matrix_table import Row
-from lab.pages import render, when
-from lab.parts import parts, tested
 from lab.report import BAD, GOOD, HTML, JUNIT, KTAP, OPEN, Run, facts, profile_rows
+from lab.reports import plots
+from lab.reports.pages import render, when
+from lab.reports.parts import parts, tested
+from lab.reports.timings import timings
 from lab.rundir import GUESTS
-from lab.size import model
-from lab.timings import timings
+from lab.size import model as sizes_model
 
 T = TypeVar("T")
 
 LOGS = (
     "matrix.txt",
     "walk.txt",
+    "bench.txt",
     "size.txt",
+    "kselftest.txt",
+    "outcomes.txt",
+    "compare.html",
     "console.log",
     "stdout.log",
     "stderr.log",
     "vng.log",
     KTAP,
     JUNIT,
-    figures.NAME,
     model.NAME,
+    sizes_model.NAME,
     journal.NAME,
     manifest.NAME,
 )
@@ -62,8 +68,8 @@ def html(run: Run) -> str:
     source = tested(run, of_run)
     tests = [(test, run.judge(test)) for test in run.view.tests.values()]
     trouble: list[str] = []
-    bench = _shown(figures.load, run.path, trouble)
-    sizes = _shown(model.load, run.path, trouble)
+    bench = _shown(model.load, run.path, trouble)
+    sizes = _shown(sizes_model.load, run.path, trouble)
     return render(
         "report.html.j2",
         run=run,

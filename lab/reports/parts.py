@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from lab.errors import LabError
@@ -11,13 +12,20 @@ from lab.report import Run, profile_rows
 
 def parts(run: Run) -> dict[str, Run]:
     """By profile, the runs of a matrix, as far as they are still there; none of another run."""
-    found = {}
+    return {name: part for name, part in _rows(run) if part is not None}
+
+
+def lost(run: Run) -> tuple[str, ...]:
+    """The profiles of a matrix whose runs are no longer there."""
+    return tuple(name for name, part in _rows(run) if part is None)
+
+
+def _rows(run: Run) -> Iterator[tuple[str, Run | None]]:
     for row in profile_rows(run):
         try:
-            found[row.profile] = Run.load(_directory(run, row))
+            yield row.profile, Run.load(_directory(run, row))
         except LabError:
-            continue
-    return found
+            yield row.profile, None
 
 
 def _directory(run: Run, row: Row) -> Path:
