@@ -32,7 +32,7 @@ from typing import Any, NoReturn
 import pytest
 
 from selftests.harness import child, features, mounts, objects, uapi
-from selftests.harness.features import LACKS, Absent, Lacks
+from selftests.harness.features import APPLIED, LACKS, Absent, Lacks
 from selftests.harness.privileges import PTRACE_SCOPE, UNPRIVILEGED_BPF, sysctl
 from selftests.harness.sys import prctl
 
@@ -40,8 +40,6 @@ SERIES, BASE, OFF = "series", "base", "off"
 KERNEL = os.environ.get("SECCOMP_LAB_KERNEL", SERIES)
 LIMIT = round(float(os.environ.get("SECCOMP_LAB_LIMIT", 90 * child.SLOWNESS)))
 """Seconds for one test, under emulation on a busy machine."""
-
-APPLIED = int(os.environ.get("SECCOMP_LAB_APPLIED") or max(features.PROBES))
 
 ALSO = frozenset(os.environ.get("SECCOMP_LAB_ALSO", "").split(","))
 collect_ignore = sorted({"off", "debug", "triggers"} - ALSO)

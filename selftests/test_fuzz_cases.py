@@ -70,7 +70,7 @@ def replay(case: dict[str, Any], path: Path, *options: str) -> dict[str, Any]:
     return told
 
 
-@pytest.mark.patch(2, 7, 8)
+@pytest.mark.patch(2, 7, 8, 9, 10, 12)
 @pytest.mark.parametrize("saved", CASES, ids=lambda path: path.stem)
 def test_a_saved_case_shows_nothing(saved: Path, tmp_path: Path) -> None:
     """Each saved case comes to what is expected of it, and breaks no rule."""

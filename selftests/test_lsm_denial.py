@@ -9,7 +9,7 @@ import pickle
 import struct
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -219,13 +219,14 @@ class Thing:
     """Something that is state: ``what`` the log calls it, and how a filter would use it.
 
     ``unless``: what the verifier says instead, to a loader who is denied nothing, where the
-    kernel's configuration lacks something for it.
+    kernel's configuration lacks something for it. ``patches``: of the series, that it takes.
     """
 
     name: str
     what: str
     build: Callable[[], Load] = field(repr=False)
     unless: str = ""
+    patches: tuple[int, ...] = (7,)
 
 
 ALLOW = ret(SECCOMP_RET_ALLOW)
@@ -393,6 +394,9 @@ def maps_in_maps() -> list[Load]:
     return found
 
 
+MEMORY = (7, 10)
+"""Before patch 10 no loader is allowed what leads to memory."""
+
 THINGS = (
     Thing("map_by_descriptor", "maps", _map_by_fd),
     Thing("map_by_index", "maps", _map_by_index),
@@ -402,8 +406,8 @@ THINGS = (
     Thing("value_written", "maps", _value_written),
     Thing("value_by_index", "maps", _value_by_index),
     Thing("constant_read", "maps", _constant_read),
-    Thing("map_field", "maps", _map_field),
-    Thing("arena", "maps", _arena),
+    Thing("map_field", "maps", _map_field, patches=MEMORY),
+    Thing("arena", "maps", _arena, patches=MEMORY),
     Thing("insn_array", "maps", _insn_array),
     Thing("tail_call", "maps", _tail_call),
     Thing("ring_buffer", "maps", _ring_buffer),
@@ -413,11 +417,26 @@ THINGS = (
     Thing("outer_map_bound_and_not_mentioned", "maps", _outer_map_not_mentioned),
     Thing("helper", "helpers", _helper),
     Thing("helper_in_function", "helpers", _helper_in_function),
-    Thing("user_memory", "maps", _memory),
+    Thing("user_memory", "maps", _memory, patches=MEMORY),
     # Variables have known addresses with CONFIG_KALLSYMS_ALL only.
-    Thing("kernel_variable", "kernel variables", _kernel_variable, "failed to find the address"),
-    Thing("kernel_function_address", "kernel variables", _kernel_function_address),
+    Thing(
+        "kernel_variable",
+        "kernel variables",
+        _kernel_variable,
+        "failed to find the address",
+        MEMORY,
+    ),
+    Thing("kernel_function_address", "kernel variables", _kernel_function_address, patches=MEMORY),
 )
+
+
+def each_of(things: Iterable[Thing]) -> pytest.MarkDecorator:
+    """A test for each, with the patches that it takes."""
+    params = [
+        pytest.param(thing, id=thing.name, marks=pytest.mark.patch(*thing.patches))
+        for thing in things
+    ]
+    return pytest.mark.parametrize("thing", params)
 
 
 def _read_btf_once(thing: Thing) -> None:
@@ -433,8 +452,8 @@ def attempt(thing: Thing, *more: int) -> Verdict:
     return verdict(lambda: loaded(ready))
 
 
-@pytest.mark.patch(7, 8)
-@pytest.mark.parametrize("thing", THINGS, ids=lambda thing: thing.name)
+@pytest.mark.patch(7, 8, 9)
+@each_of(THINGS)
 def test_each_kind_of_state_is_refused_and_named(thing: Thing) -> None:
     """What loads while nothing denies it is EACCES when denied, and the log says what and why."""
     _read_btf_once(thing)
@@ -445,7 +464,7 @@ def test_each_kind_of_state_is_refused_and_named(thing: Thing) -> None:
     assert_denied(denied, thing.what)
 
 
-@pytest.mark.patch(2, 8)
+@pytest.mark.patch(2, 8, 9)
 def test_kernel_functions_are_refused_denied_or_not() -> None:
     """A kfunc call is EACCES for root and for a loader without state alike, by name in the log."""
     privileges.need_jit()
@@ -461,7 +480,7 @@ def test_kernel_functions_are_refused_denied_or_not() -> None:
 OBJECTS = ("globals", "path_guard", "task_storage")
 
 
-@pytest.mark.patch(7, 8)
+@pytest.mark.patch(7, 8, 9, 10, 12)
 @pytest.mark.parametrize("name", OBJECTS)
 def test_c_filters_with_state_are_refused(name: str) -> None:
     """A filter in C with global variables or maps does not load for who is denied state."""
@@ -480,7 +499,7 @@ def test_c_filters_with_state_are_refused(name: str) -> None:
         assert child.run(case) == errno.EACCES
 
 
-@pytest.mark.patch(8)
+@pytest.mark.patch(8, 9)
 def test_a_pure_c_filter_loads_and_works_for_who_is_denied_state() -> None:
     """Context, arithmetic, a bounded loop and functions are left to everybody."""
 
@@ -498,7 +517,7 @@ def test_a_pure_c_filter_loads_and_works_for_who_is_denied_state() -> None:
 # Installing
 
 
-@pytest.mark.patch(6, 8)
+@pytest.mark.patch(6, 8, 9)
 def test_a_filter_with_state_is_asked_about_again_when_installed() -> None:
     """Loaded while allowed: EPERM for who is denied when it is installed, a pure one goes."""
 
@@ -514,10 +533,8 @@ def test_a_filter_with_state_is_asked_about_again_when_installed() -> None:
     assert child.run(case) == {"pure": 0, "stateful": errno.EPERM, "may ptrace": 0}
 
 
-@pytest.mark.patch(7, 8)
-@pytest.mark.parametrize(
-    "thing", [thing for thing in THINGS if not thing.unless], ids=lambda thing: thing.name
-)
+@pytest.mark.patch(7, 8, 9)
+@each_of(thing for thing in THINGS if not thing.unless)
 def test_each_kind_of_state_is_noticed_when_installed(thing: Thing) -> None:
     """A filter that uses any one of these things counts as having state: EPERM when denied."""
     _read_btf_once(thing)
@@ -548,7 +565,7 @@ def test_a_filter_loaded_in_scope_0_is_not_installed_in_scope_3() -> None:
     assert (set(refused), taken) == ({errno.EPERM}, 0)
 
 
-@pytest.mark.patch(8)
+@pytest.mark.patch(8, 9)
 def test_an_installed_filter_keeps_its_state_when_that_is_denied_later() -> None:
     """Denial is about loading and installing: a filter in place goes on counting."""
 
@@ -623,7 +640,7 @@ def _reading_by_number() -> tuple[list[Source], btf.FuncInfo]:
     return program, btf.untrusted_argument(program, "peek")
 
 
-@pytest.mark.patch(7, 8)
+@pytest.mark.patch(7, 8, 10)
 def test_kernel_pointers_are_refused_where_state_is_denied(denier: Denier) -> None:
     """Root may follow them, unless an LSM denies him state: EACCES at load, EPERM afterwards."""
 

@@ -369,7 +369,7 @@ def test_an_inherited_program_reads_what_its_loader_may(
         assert seen == memory.refused(errno.EPERM)
 
 
-@pytest.mark.patch(6, 8)
+@pytest.mark.patch(6, 8, 10)
 @descents
 def test_an_heir_is_asked_about_before_he_installs(descent: Descent) -> None:
     """Attack: inherit a filter with state that was loaded before an LSM denied it. The heir is

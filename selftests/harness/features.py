@@ -28,6 +28,9 @@ TITLES = {
 }
 
 
+YAMA_PATCH = 9
+
+
 class Absent(Exception):
     """The kernel does not have the feature; the message says what it answered."""
 
@@ -51,6 +54,9 @@ INSN_ARRAYS, BOUND_MAPS = "instruction-arrays", "maps-bound-by-fd-array"
 UNTRUSTED, UPROBE = "untrusted-arguments", "uprobe-system-call"
 SET_SYSCALL_INFO, EMPTY_STRINGS = "ptrace-set-syscall-info", "length-of-empty-strings"
 """What came to the kernel between 6.12 and 7.3."""
+
+APPLIED = int(os.environ.get("SECCOMP_LAB_APPLIED") or len(TITLES))
+"""How many patches of the series the kernel has, if it has any."""
 
 LACKS = frozenset(filter(None, os.environ.get("SECCOMP_LAB_LACKS", "").split(",")))
 """What this guest may lack."""

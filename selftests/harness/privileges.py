@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from selftests.harness import child, uapi
-from selftests.harness.features import JIT, SWITCH, YAMA, Lacks
+from selftests.harness.features import APPLIED, JIT, SWITCH, YAMA, YAMA_PATCH, Lacks
 from selftests.harness.sys import buffer, prctl, syscall
 
 T = TypeVar("T")
@@ -31,8 +31,8 @@ def get_sysctl(name: str) -> int:
 
 
 def has_yama() -> bool:
-    """Whether Yama is one of this kernel's LSMs."""
-    return Path("/proc/sys", PTRACE_SCOPE).exists()
+    """Whether Yama is one of this kernel's LSMs, and has been told of filters."""
+    return Path("/proc/sys", PTRACE_SCOPE).exists() and APPLIED >= YAMA_PATCH
 
 
 def need_yama() -> None:
