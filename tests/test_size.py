@@ -15,7 +15,7 @@ import pytest
 from elftools.common.exceptions import DWARFError
 from elftools.elf.elffile import ELFFile
 
-from lab import report, rundir
+from lab import proc, report, rundir
 from lab.arches import ARCHES
 from lab.base import BaseResult
 from lab.cache import Cache
@@ -272,16 +272,25 @@ def test_a_kernel_is_kept_as_far_as_it_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[list[str]] = []
-    monkeypatch.setattr("lab.size.measure.proc.run", lambda command: ran.append(command))
+
+    def run(command: list[str]) -> proc.Completed:
+        ran.append(command)
+        return proc.Completed(tuple(command), 0, "kernel/a.o\nkernel/b.o\n", "", 0.1)
+
+    monkeypatch.setattr("lab.size.measure.proc.run", run)
     build = tmp_path / "build"
     (build / "kernel").mkdir(parents=True)
     (build / ".config").write_text("CONFIG_A=y\n")
-    (build / "kernel/a.o").write_text("object")
-    kept = measure.keep(build, ["kernel/a.o", "kernel/b.o"], tmp_path / "kept", "on", "arm-")
+    for name in ("a", "copied"):
+        (build / f"kernel/{name}.o").write_text("object")
+    wanted = ["kernel/a.o", "kernel/b.o", "kernel/copied.o"]
+    kept = measure.keep(build, wanted, tmp_path / "kept", "on", "arm-")
     assert (kept.path / "kernel/a.o").read_text() == "object"
     assert not kept.has("kernel/b.o")
+    assert not kept.has("kernel/copied.o"), "it is not part of this kernel"
     assert ran == [
-        ["arm-strip", "--strip-debug", "-o", str(kept.path / "vmlinux"), str(build / "vmlinux")]
+        ["arm-strip", "--strip-debug", "-o", str(kept.path / "vmlinux"), str(build / "vmlinux")],
+        ["arm-ar", "t", str(build / "vmlinux.a")],
     ]
 
 

@@ -21,6 +21,9 @@ from lab.size.symbols import Growth, growth
 VMLINUX, CONFIG, CONFIG_DATA = "vmlinux", ".config", "kernel/config_data.gz"
 """Files of a build directory; the last is put into .rodata (kernel/configs.c)."""
 
+ARCHIVE = "vmlinux.a"
+"""What the kernel is linked from (scripts/Makefile.vmlinux_o)."""
+
 NOISE = {
     ".notes": "the build id",
     ".BTF": "types, of which the headers declare more",
@@ -68,7 +71,9 @@ def keep(
     # Without debug information, which is nine tenths of it.
     strip = [f"{prefix}strip", "--strip-debug", "-o", str(kept.path / VMLINUX)]
     proc.run([*strip, str(build_dir / VMLINUX)])
-    for file in (CONFIG, CONFIG_DATA, *objects):
+    # A build directory that began as a copy has objects that this kernel is not made of.
+    linked = proc.run([f"{prefix}ar", "t", str(build_dir / ARCHIVE)]).stdout.split()
+    for file in (CONFIG, CONFIG_DATA, *(name for name in objects if name in linked)):
         if (build_dir / file).is_file():
             (kept.path / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(build_dir / file, kept.path / file)
