@@ -273,7 +273,8 @@ def test_a_kernel_is_kept_as_far_as_it_is_measured(
 ) -> None:
     ran: list[list[str]] = []
 
-    def run(command: list[str]) -> proc.Completed:
+    def run(command: list[str], cwd: Path | None = None) -> proc.Completed:
+        assert (command[0] == "arm-ar") == (cwd == build)
         ran.append(command)
         return proc.Completed(tuple(command), 0, "kernel/a.o\nkernel/b.o\n", "", 0.1)
 
@@ -290,7 +291,7 @@ def test_a_kernel_is_kept_as_far_as_it_is_measured(
     assert not kept.has("kernel/copied.o"), "it is not part of this kernel"
     assert ran == [
         ["arm-strip", "--strip-debug", "-o", str(kept.path / "vmlinux"), str(build / "vmlinux")],
-        ["arm-ar", "t", str(build / "vmlinux.a")],
+        ["arm-ar", "t", "vmlinux.a"],
     ]
 
 

@@ -72,7 +72,8 @@ def keep(
     strip = [f"{prefix}strip", "--strip-debug", "-o", str(kept.path / VMLINUX)]
     proc.run([*strip, str(build_dir / VMLINUX)])
     # A build directory that began as a copy has objects that this kernel is not made of.
-    linked = proc.run([f"{prefix}ar", "t", str(build_dir / ARCHIVE)]).stdout.split()
+    # Names in a thin archive are told as seen from the current directory.
+    linked = proc.run([f"{prefix}ar", "t", ARCHIVE], cwd=build_dir).stdout.split()
     for file in (CONFIG, CONFIG_DATA, *(name for name in objects if name in linked)):
         if (build_dir / file).is_file():
             (kept.path / file).parent.mkdir(parents=True, exist_ok=True)
