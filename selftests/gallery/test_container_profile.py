@@ -69,7 +69,7 @@ def test_the_filter_of_another_container_is_told_apart() -> None:
     assert differences(asked, in_c("all", asked), by_libseccomp(profile, asked))
 
 
-@pytest.mark.patch(8)
+@pytest.mark.patch(8, 9)
 def test_the_filter_loads_where_state_is_denied() -> None:
     """It is pure: a loader with CAP_BPF alone in ptrace_scope 2 has it, and it is at work."""
     asked = [Question(NR.getppid), Question(NR.perf_event_open)]
