@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote
 
 from lab import download, proc
@@ -19,6 +20,8 @@ from lab.cache import Cache, atomic_write
 from lab.errors import LabError, Unavailable
 from lab.osrelease import OsRelease
 from lab.ui import Ui
+
+T = TypeVar("T")
 
 LISTS_FRESH_SECONDS = 3600.0
 """Package lists younger than this are not fetched again."""
@@ -294,3 +297,37 @@ def parse_uris(text: str) -> tuple[PackageFile, ...]:
             sha256 = digest.removeprefix("SHA256:") if (digest or "").startswith("SHA256:") else ""
             found.append(PackageFile(url, unquote(name), sha256))
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release of a distribution that has what the host's own has not, or has too old."""
+
+    archive: str
+    suite: str
+
+    def __str__(self) -> str:
+        return f"{self.archive} {self.suite}"
+
+
+def from_first(
+    releases: Iterable[Release],
+    open_: Callable[[Cache, str, tuple[str, ...]], PrivateApt],
+    cache: Cache,
+    ui: Ui,
+    fetch: Callable[[PrivateApt, Release], T],
+) -> tuple[Release, T]:
+    """What ``fetch`` brings from the first release that has it, package lists fresh and held.
+
+    Raises Unavailable with the reasons of all if none has.
+    """
+    missed = []
+    for release in releases:
+        try:
+            apt = open_(cache, release.archive, (release.suite,))
+            with cache.lock(f"tools/{apt.directory.name}", "reading package lists", ui.say):
+                apt.update(ui)
+                return release, fetch(apt, release)
+        except Unavailable as error:
+            missed.append(error.message)
+    raise Unavailable(" ".join(missed))

@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from lab import proc
-from lab.apt import PrivateApt
+from lab.apt import PrivateApt, Release, from_first
 from lab.cache import DOWNLOADS_LOCK, Cache
 from lab.errors import LabError, Unavailable, UsageError
 from lab.ui import Ui
@@ -26,14 +25,6 @@ ENVIRONMENT = "SECCOMP_LAB_CONTAINER_PROFILE"
 HOST = Path("/usr/share/containers/seccomp.json")
 MEMBER = HOST.relative_to("/")
 PACKAGE = "golang-github-containers-common"
-
-
-@dataclass(frozen=True)
-class Release:
-    """A release that has the package."""
-
-    archive: str
-    suite: str
 
 
 RELEASES = (Release("debian", "trixie"), Release("ubuntu", "noble"))
@@ -65,29 +56,24 @@ def provide(cache: Cache, ui: Ui) -> Path:
 
 
 def _bring(own: Path, cache: Cache, ui: Ui) -> None:
-    missed = []
-    for release in RELEASES:
-        try:
-            apt = PrivateApt.for_suites(cache, release.archive, (release.suite,))
-            with cache.lock(f"tools/{apt.directory.name}", "reading package lists", ui.say):
-                apt.update(ui)
-                versions = apt.versions(PACKAGE)
-                if not versions:
-                    raise Unavailable(f"{release.archive} {release.suite} has no {PACKAGE}.")
-                target = cache.downloads / f"{PACKAGE}_{versions[0].version}.deb"
-                deb = apt.download(versions[0], target, ui)
-        except Unavailable as error:
-            missed.append(error.message)
-            continue
-        ui.say(f"unpacking {HOST.name} of {PACKAGE} ({release.archive} {release.suite})")
-        _unpack(deb, own)
-        return
-    raise LabError(
-        "The gallery translates a container runtime's profile, and this host has none. "
-        + " ".join(missed),
-        hint=f"Install the package that brings {HOST} (`lab doctor` names it), or have "
-        f"{ENVIRONMENT} name a profile.",
-    )
+    def fetch(apt: PrivateApt, release: Release) -> Path:
+        versions = apt.versions(PACKAGE)
+        if not versions:
+            raise Unavailable(f"{release} has no {PACKAGE}.")
+        target = cache.downloads / f"{PACKAGE}_{versions[0].version}.deb"
+        return apt.download(versions[0], target, ui)
+
+    try:
+        release, deb = from_first(RELEASES, PrivateApt.for_suites, cache, ui, fetch)
+    except Unavailable as error:
+        raise LabError(
+            "The gallery translates a container runtime's profile, and this host has none. "
+            + error.message,
+            hint=f"Install the package that brings {HOST} (`lab doctor` names it), or have "
+            f"{ENVIRONMENT} name a profile.",
+        ) from None
+    ui.say(f"unpacking {HOST.name} of {PACKAGE} ({release})")
+    _unpack(deb, own)
 
 
 def _unpack(deb: Path, own: Path) -> None:

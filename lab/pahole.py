@@ -11,11 +11,10 @@ import re
 import shlex
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from lab import proc
-from lab.apt import PrivateApt
+from lab.apt import PrivateApt, Release, from_first
 from lab.cache import DOWNLOADS_LOCK, Cache, atomic_write
 from lab.errors import LabError, Unavailable
 from lab.ui import Ui
@@ -24,14 +23,6 @@ MINIMUM = (1, 26)
 
 LOADERS = ("ld-linux*.so.*", "ld64.so.*")
 """File names of dynamic loaders, ld.so(8)."""
-
-
-@dataclass(frozen=True)
-class Release:
-    """A release whose pahole is new enough."""
-
-    archive: str
-    suite: str
 
 
 RELEASES = (Release("debian", "trixie"), Release("ubuntu", "resolute"))
@@ -69,25 +60,20 @@ def provide(cache: Cache, ui: Ui) -> Path:
 
 
 def _bring(own: Path, cache: Cache, ui: Ui) -> None:
-    missed = []
-    for release in RELEASES:
-        try:
-            apt = PrivateApt.for_suites(cache, release.archive, (release.suite,))
-            with cache.lock(f"tools/{apt.directory.name}", "reading package lists", ui.say):
-                apt.update(ui)
-                debs = apt.closure(("pahole",), cache.downloads / "pahole", ui)
-        except Unavailable as error:
-            missed.append(error.message)
-            continue
-        ui.say(f"unpacking a private pahole ({release.archive} {release.suite})")
-        _unpack(debs, own)
-        return
-    raise LabError(
-        f"pahole {MINIMUM[0]}.{MINIMUM[1]} or newer is needed, and this host has none. "
-        + " ".join(missed),
-        hint="Install a newer one: package pahole or dwarves, or build it from its source "
-        "(git://git.kernel.org/pub/scm/devel/pahole/pahole.git) into your PATH.",
-    )
+    def fetch(apt: PrivateApt, _: Release) -> tuple[Path, ...]:
+        return apt.closure(("pahole",), cache.downloads / "pahole", ui)
+
+    try:
+        release, debs = from_first(RELEASES, PrivateApt.for_suites, cache, ui, fetch)
+    except Unavailable as error:
+        raise LabError(
+            f"pahole {MINIMUM[0]}.{MINIMUM[1]} or newer is needed, and this host has none. "
+            + error.message,
+            hint="Install a newer one: package pahole or dwarves, or build it from its source "
+            "(git://git.kernel.org/pub/scm/devel/pahole/pahole.git) into your PATH.",
+        ) from None
+    ui.say(f"unpacking a private pahole ({release})")
+    _unpack(debs, own)
 
 
 def _unpack(debs: tuple[Path, ...], own: Path) -> None:
