@@ -93,9 +93,21 @@ def ensure_build(request: BuildRequest, ui: Ui) -> BuildResult:
             return result
     stamp.unlink(missing_ok=True)
     result = _build(request, ui)
-    row = {**asdict(result), "key": key, "identity": _identity(result.image)}
+    row = {
+        **asdict(result),
+        "key": key,
+        "identity": _identity(result.image),
+        "commit": "" if request.tree.local else request.tree.head,
+    }
     atomic_write(stamp, json.dumps(row, default=str))
     return result
+
+
+def built_commit(build_dir: Path) -> str:
+    """The commit that a finished build was made from; "" if there is none, or if an author's
+    changes were built.
+    """
+    return str(_read(build_dir / RECORDS / STAMP).get("commit", ""))
 
 
 def _key(request: BuildRequest) -> str:

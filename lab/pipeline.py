@@ -27,10 +27,10 @@ from lab.gitrepo import Git
 from lab.kconfig import Kconfig
 from lab.options import Session
 from lab.profiles import DEFAULT, Configuration, Profile, absent_file
-from lab.seed import seed
+from lab.seed import graft, seed
 from lab.series import Series
 from lab.toolchain import Toolchain, find_toolchain
-from lab.tree import TreeRequest, TreeResult, ensure_tree
+from lab.tree import KINDS, TreeRequest, TreeResult, ensure_tree, worktree
 from lab.userspace import GuestArtifacts, ensure_guest, translate
 from lab.userspace import GuestRequest as ArtifactRequest
 
@@ -159,9 +159,9 @@ def bring_source(session: Session, plan: Plan, done: Stage = _nobody) -> Source:
     return source
 
 
-def build_name(tree: TreeResult, arch: Arch, configuration: Configuration) -> str:
-    """What a build directory is called."""
-    return f"{tree.path.name}-{arch.name}-{configuration.name}"
+def build_name(tree: Path, arch: Arch, configuration: Configuration) -> str:
+    """What the build directory of a worktree is called."""
+    return f"{tree.name}-{arch.name}-{configuration.name}"
 
 
 @contextmanager
@@ -171,7 +171,7 @@ def held(session: Session, plan: Plan, source: Source) -> Iterator[Path]:
     Raises LabError if the tree was moved before the lock was had.
     """
     cache, tree = session.cache, source.tree
-    name = build_name(tree, plan.arch, plan.profile.configuration)
+    name = build_name(tree.path, plan.arch, plan.profile.configuration)
     build_dir = cache.builds / name
     with (
         cache.share_entry(tree.path, f"building {name}", session.ui.say),
@@ -222,7 +222,14 @@ def bring_build(
 ) -> BuildResult:
     """Stage 4. Raises what it raises."""
     tree, build_dir = configured.source.tree, configured.build_dir
-    seed(session.cache, build_dir, build_name(tree, plan.arch, DEFAULT), session.ui)
+    others = (worktree(session.cache, configured.source.base.name, kind) for kind in KINDS)
+    donors = {
+        build_name(other, plan.arch, plan.profile.configuration): other
+        for other in others
+        if other != tree.path
+    }
+    if not graft(session.cache, build_dir, tree, donors, session.ui):
+        seed(session.cache, build_dir, build_name(tree.path, plan.arch, DEFAULT), session.ui)
     request = BuildRequest(
         tree,
         plan.arch,

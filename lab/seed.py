@@ -10,10 +10,11 @@ objtool: in a copy both names are replaced.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from lab import proc
-from lab.build import LOG, STAMP
+from lab.build import LOG, STAMP, built_commit
 from lab.cache import Cache
 from lab.config import RECORDS
 from lab.gitrepo import Git
@@ -68,25 +69,47 @@ def _rename(directory: Path, old: Path, new: Path) -> None:
         os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def graft(finished: Path, old: TreeResult, build_dir: Path, new: TreeResult, ui: Ui) -> bool:
-    """Put a copy of the build directory ``finished``, which holds what ``old`` is built to, below
-    the configuration in ``build_dir``, as if it had been built from ``new``, if nothing was built
-    there yet; whether it was done. The caller holds both, and both trees.
+def graft(
+    cache: Cache, build_dir: Path, tree: TreeResult, donors: Mapping[str, Path], ui: Ui
+) -> bool:
+    """Put a copy of a finished build of another tree of the same base below the configuration in
+    ``build_dir``, as if it had been built from ``tree``, if nothing was built there yet; whether it
+    was done. ``donors``: name of a build directory of the same configuration to its tree. Of
+    several it is the one from whose tree the fewest files differ. The caller holds ``build_dir``
+    and ``tree``.
 
-    Both trees belong to one base and are without changes of the author's. Raises LabError if the
-    copy fails.
+    Raises LabError if the copy fails.
     """
-    if (build_dir / RECORDS / LOG).exists() or not (finished / RECORDS / STAMP).is_file():
+    if (build_dir / RECORDS / LOG).exists():
         return False
-    ui.say(f"{build_dir.name}: starting from a copy of {finished.name}")
-    _copy(finished, build_dir)
-    _rename(build_dir, old.path, new.path)
-    # make compares times, and the sources of the new tree are younger than the objects: all of
-    # the copy is made one age, and only what differs in the new tree is younger.
-    proc.run(["find", str(build_dir), "-exec", "touch", "-h", "-r", str(build_dir), "{}", "+"])
-    differing = Git(new.path).out("diff", "--name-only", "--no-renames", old.head, new.head)
-    for name in differing.splitlines():
-        if (new.path / name).exists():
-            (new.path / name).touch()
-    (build_dir / ".config").touch()
-    return True
+    candidates = ((name, _differing(cache.builds / name, tree)) for name in donors)
+    found = {name: files for name, files in candidates if files is not None}
+    for name in sorted(found, key=lambda name: len(found[name])):
+        finished = cache.builds / name
+        # Not while somebody builds there; who did meanwhile has built something else.
+        with cache.share_entry(finished, f"copied for {build_dir.name}", ui.say):
+            if _differing(finished, tree) != found[name]:
+                continue
+            ui.say(f"{build_dir.name}: starting from a copy of {name}")
+            _copy(finished, build_dir)
+        _rename(build_dir, donors[name], tree.path)
+        # make compares times, and the sources of the new tree are younger than the objects: all of
+        # the copy is made one age, and only what differs in the new tree is younger.
+        proc.run(["find", str(build_dir), "-exec", "touch", "-h", "-r", str(build_dir), "{}", "+"])
+        for file in map(tree.path.joinpath, found[name]):
+            if file.exists():
+                file.touch()
+        (build_dir / ".config").touch()
+        return True
+    return False
+
+
+def _differing(finished: Path, tree: TreeResult) -> list[str] | None:
+    """Files of the worktree that are not what the build was made from; None if it is not whole, or
+    if what it was made from is not in the repository.
+    """
+    commit = built_commit(finished)
+    if not commit:
+        return None
+    done = Git(tree.path).run("diff", "--name-only", "--no-renames", commit, check=False)
+    return done.stdout.splitlines() if done.returncode == 0 else None

@@ -49,6 +49,11 @@ one in which an author resolves what does not fit.
 """
 
 
+def worktree(cache: Cache, base: str, kind: str) -> Path:
+    """Where a base's worktree is, or is going to be. ``kind`` is one of KINDS."""
+    return cache.trees / f"{base}-{kind}"
+
+
 @dataclass(frozen=True)
 class TreeRequest:
     """Which tree. ``series`` None: the base alone. ``part``: ``series`` is the beginning of one,
@@ -70,7 +75,7 @@ class TreeRequest:
     @property
     def path(self) -> Path:
         """Where the worktree is, or is going to be."""
-        return self.cache.trees / f"{self.base.name}-{self.kind}"
+        return worktree(self.cache, self.base.name, self.kind)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ of what it is made from: a row that passed under the same key, in this walk or a
 not done again, so that a walk that was killed goes on where it was, and after an edit begins at the
 patch that was edited.
 
-All kernels come from one worktree and one build directory, which begins as a copy of the base's:
-a step compiles what its patch touches. Its guest runs while the next step is built.
+All but the base's kernel come from one worktree and one build directory, which begins as a copy of
+the base's: a step compiles what its patch touches. Its guest runs while the next step is built.
 """
 
 from __future__ import annotations
@@ -34,18 +34,8 @@ from lab.hygiene.subject import Subject
 from lab.hygiene.warnings import SPARSE, W1
 from lab.journal import Journal
 from lab.options import Session
-from lab.pipeline import (
-    Kernel,
-    Plan,
-    Stage,
-    bring_config,
-    bring_kernel,
-    bring_source,
-    early_manifest,
-    held,
-)
+from lab.pipeline import Kernel, Plan, Stage, bring_kernel, early_manifest
 from lab.profiles import absent_file
-from lab.seed import graft
 from lab.source_state import files_digest
 from lab.testrun import SELFTESTS, Hooks, TestOptions, run_tests
 from lab.ui import Ui
@@ -139,7 +129,7 @@ class WalkOptions:
 def run_walk(session: Session, plan: Plan, options: WalkOptions, command: list[str]) -> int:
     """Every step, whatever became of the one before; the worst exit code.
 
-    Raises LabError if the base cannot be built: then nothing can be said of a patch.
+    Raises UsageError if a patch does not apply, before anything is built.
     """
     started = monotonic()
     subject = Subject.open(session, plan)
@@ -164,15 +154,13 @@ def run_walk(session: Session, plan: Plan, options: WalkOptions, command: list[s
         record.write("run", id=directory.name, kind=KIND, command=command)
         session.ui.out(_line(("patch", *COLUMNS, "seconds", ""), _width(steps)))
         with guest_room(session, directory, tell) as guests:
-            base: Kernel | None = None
             for step in steps:
                 row = known.get(step.key)
                 if row is not None:
                     guests.wait()
                     tell(replace(row, kept=True, number=step.number, title=step.title))
                     continue
-                base = base or bring_kernel(session, replace(plan, control=True, applied=0))
-                half, kernel = build_step(subject, step, base)
+                half, kernel = build_step(subject, step)
                 guests.wait()
                 guests.take(half, None if options.build_only else kernel)
             guests.wait()
@@ -263,7 +251,7 @@ class Half:
         )
 
 
-def build_step(subject: Subject, step: Step, base: Kernel) -> tuple[Half, Stages | None]:
+def build_step(subject: Subject, step: Step) -> tuple[Half, Stages | None]:
     """Check and build one step; None for a kernel that does not build. What a check finds keeps
     nothing from being built.
     """
@@ -279,7 +267,7 @@ def build_step(subject: Subject, step: Step, base: Kernel) -> tuple[Half, Stages
             half.wrong.append(error.message)
     stages = None
     try:
-        stages = _build(subject.session, step, base)
+        stages = _build(subject.session, step)
         half.cells["build"] = _built(stages.kernel)
     except LabError as error:
         half.cells["build"] = Cell(BAD)
@@ -384,18 +372,8 @@ def _check(subject: Subject, number: int, done: dict[str, Cell]) -> list[str]:
     return [f"{column}: {found}" for column in CHECKS for found in results[column].findings]
 
 
-def _build(session: Session, step: Step, base: Kernel) -> Stages:
-    """The step's kernel, its build directory begun as a copy of the base's."""
-    if not step.plan.control:
-        source = bring_source(session, step.plan)
-        old = base.configured
-        with held(session, step.plan, source) as build_dir:
-            bring_config(session, step.plan, source, build_dir)
-            with (
-                session.cache.share_entry(old.build_dir, f"copied for {build_dir.name}"),
-                session.cache.share_entry(old.source.tree.path, f"copied for {build_dir.name}"),
-            ):
-                graft(old.build_dir, old.source.tree, build_dir, source.tree, session.ui)
+def _build(session: Session, step: Step) -> Stages:
+    """The step's kernel."""
     told: dict[str, Any] = {}
     kernel = bring_kernel(session, step.plan, lambda _, fields: told.update(fields))
     return Stages(kernel, told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -11,10 +12,13 @@ from lab.build import LOG, STAMP
 from lab.cache import Cache
 from lab.config import RECORDS
 from lab.errors import LabError
-from lab.seed import seed
-from tests.support import Recorder
+from lab.gitrepo import Git, identity
+from lab.seed import graft, seed
+from lab.tree import TreeResult
+from tests.support import Recorder, make_repository
 
 OLD = 1_000_000_000
+SECCOMP_C = Path("kernel/seccomp.c")
 
 
 def directories(cache: Cache, stamped: bool = True) -> Path:
@@ -86,3 +90,107 @@ def test_the_name_of_the_directory_is_replaced_and_nothing_grows_younger(
     assert f"-o {finished}/tools" in command.read_text(), "the other one is as it was"
     assert copied.stat().st_mtime == OLD
     assert f"{finished}/x".encode() in (fresh / "objtool").read_bytes()
+
+
+# --- of another tree --------------------------------------------------------------------------
+
+EARLY, LATE = 1_000_000_000, 1_100_000_000
+
+
+class Trees:
+    """A base in a repository, a worktree in which one file differs, and a finished build of the
+    base.
+    """
+
+    def __init__(self, cache: Cache, kernel: Path, directory: Path) -> None:
+        git = make_repository(kernel)
+        self.kernel = kernel
+        self.base = git.out("rev-parse", "HEAD")
+        git.run("worktree", "add", "-q", "-b", "new", directory)
+        new = Git(directory)
+        (directory / SECCOMP_C).write_text("changed\n")
+        new.run("commit", "-q", "-a", "-m", "change", env=identity("1700000001 +0000"))
+        self.new = TreeResult(directory, new.out("rev-parse", "HEAD"), "part", ())
+        for path in directory.rglob("*.[ch]"):
+            os.utime(path, (LATE, LATE))
+        self.build_dir = cache.builds / "part"
+        self._configured(self.build_dir)
+        self.finished = self.build(cache, "base", kernel, self.base)
+
+    def _configured(self, directory: Path) -> None:
+        (directory / RECORDS).mkdir(parents=True)
+        (directory / ".config").touch()
+
+    def build(self, cache: Cache, name: str, tree: Path, commit: str) -> Path:
+        """A finished build of ``commit`` in ``tree``."""
+        finished = cache.builds / name
+        self._configured(finished)
+        (finished / RECORDS / STAMP).write_text(json.dumps({"commit": commit}))
+        command = finished / ".seccomp.o.cmd"
+        command.write_text(f"cmd := gcc {tree}/{SECCOMP_C}\n")
+        (finished / "seccomp.o").write_bytes(b"\0" + f"{tree}/{SECCOMP_C}".encode())
+        for path in (command, finished / "seccomp.o"):
+            os.utime(path, (EARLY, EARLY))
+        return finished
+
+
+@pytest.fixture
+def trees(cache: Cache, kernel: Path, tmp_path: Path) -> Trees:
+    return Trees(cache, kernel, tmp_path / "new")
+
+
+def test_a_copy_for_another_tree_is_older_than_what_differs_in_it(
+    trees: Trees, cache: Cache, recorder: Recorder
+) -> None:
+    new, build_dir, kernel = trees.new.path, trees.build_dir, trees.kernel
+
+    assert graft(cache, build_dir, trees.new, {"base": kernel}, recorder.ui)
+
+    assert f"gcc {new}/kernel" in (build_dir / ".seccomp.o.cmd").read_text()
+    kept = (trees.finished / ".seccomp.o.cmd").read_text()
+    assert f"gcc {kernel}/kernel" in kept, "the copied one is as it was"
+    assert str(kernel).encode() in (build_dir / "seccomp.o").read_bytes()
+    ages = {
+        name: path.stat().st_mtime_ns
+        for name, path in {
+            "object": build_dir / "seccomp.o",
+            "same": new / "include/linux/bpf.h",
+            "differs": new / SECCOMP_C,
+        }.items()
+    }
+    assert ages["same"] < ages["object"] <= ages["differs"]
+    assert (build_dir / ".seccomp.o.cmd").stat().st_mtime_ns == ages["object"]
+
+
+def test_what_the_author_has_not_committed_differs_too(
+    trees: Trees, cache: Cache, recorder: Recorder
+) -> None:
+    header = trees.new.path / "include/linux/bpf.h"
+    header.write_text("mine\n")
+    os.utime(header, (LATE, LATE))
+    assert graft(cache, trees.build_dir, trees.new, {"base": trees.kernel}, recorder.ui)
+    assert header.stat().st_mtime_ns >= (trees.build_dir / "seccomp.o").stat().st_mtime_ns
+
+
+def test_the_nearest_tree_is_taken(trees: Trees, cache: Cache, recorder: Recorder) -> None:
+    """Also if nothing differs at all."""
+    trees.build(cache, "same", trees.kernel, trees.new.head)
+    donors = {"base": trees.kernel, "same": trees.kernel}
+    assert graft(cache, trees.build_dir, trees.new, donors, recorder.ui)
+    assert "copy of same" in recorder.said
+
+
+def test_nothing_is_copied_over_what_was_built(
+    trees: Trees, cache: Cache, recorder: Recorder
+) -> None:
+    (trees.build_dir / RECORDS / LOG).touch()
+    assert not graft(cache, trees.build_dir, trees.new, {"base": trees.kernel}, recorder.ui)
+
+
+@pytest.mark.parametrize("stamp", ["", "{}", '{"commit": ""}', '{"commit": "%s"}' % ("0" * 40)])
+def test_a_build_of_which_nothing_is_known_is_no_donor(
+    trees: Trees, cache: Cache, recorder: Recorder, stamp: str
+) -> None:
+    (trees.finished / RECORDS / STAMP).write_text(stamp)
+    donors = {"base": trees.kernel, "not there": trees.kernel}
+    assert not graft(cache, trees.build_dir, trees.new, donors, recorder.ui)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable
@@ -12,21 +11,17 @@ from typing import Any
 import pytest
 
 from lab import manifest, report, rundir, walk
-from lab.build import LOG, STAMP, BuildResult
+from lab.build import BuildResult
 from lab.cache import Cache
 from lab.cli import run_cli
-from lab.config import RECORDS
 from lab.errors import ExitCode, LabError
-from lab.gitrepo import Git, identity
 from lab.hygiene.result import CheckResult, Finding
 from lab.hygiene.subject import Subject
 from lab.journal import Journal
 from lab.options import Session
 from lab.pipeline import Kernel, Plan, bring_source
-from lab.seed import graft
 from lab.series import Series
 from lab.testrun import Hooks, TestOptions
-from lab.tree import TreeResult
 from lab.userspace import GuestArtifacts
 from lab.walk import Cell, passed_before
 from tests.support import Recorder, make_kernel, make_patches, make_repository
@@ -52,7 +47,6 @@ class World:
         self.built = Kernel(configured, build, GuestArtifacts(root, "", ()))
         monkeypatch.setattr(walk, "check_patch", lambda _, number: self.check(number))
         monkeypatch.setattr(walk, "_build", self._build)
-        monkeypatch.setattr(walk, "bring_kernel", lambda *_: None)
         monkeypatch.setattr(walk, "_built", lambda _: Cell(walk.OK, "1 s"))
         monkeypatch.setattr(walk, "run_tests", self._test)
 
@@ -63,7 +57,7 @@ class World:
             "checkpatch": self.checks.get(number, CheckResult.of(()))
         }
 
-    def _build(self, _: Session, step: walk.Step, __: Any) -> walk.Stages:
+    def _build(self, _: Session, step: walk.Step) -> walk.Stages:
         self.done.append(f"build {step.number}")
         end = self.ends.get(step.number)
         if isinstance(end, LabError | KeyboardInterrupt):
@@ -352,61 +346,3 @@ def test_without_any_patch_it_is_the_control(world: World) -> None:
     (plan,) = plans(world, 0)
     assert (plan.control, plan.kind) == (True, "control")
     assert "--applied" in plan.options()
-
-
-# --- the build directory ---------------------------------------------------------------------
-
-EARLY, LATE = 1_000_000_000, 1_100_000_000
-
-
-def test_a_copy_for_another_tree_is_older_than_what_differs_in_it(
-    cache: Cache, kernel: Path, tmp_path: Path, recorder: Recorder
-) -> None:
-    git = make_repository(kernel)
-    old = TreeResult(kernel, git.out("rev-parse", "HEAD"), "base", ())
-    git.run("worktree", "add", "-q", "-b", "new", tmp_path / "new")
-    new_git = Git(tmp_path / "new")
-    (new_git.directory / SECCOMP_C).write_text("changed\n")
-    new_git.run("commit", "-q", "-a", "-m", "change", env=identity("1700000001 +0000"))
-    new = TreeResult(new_git.directory, new_git.out("rev-parse", "HEAD"), "part", ())
-    finished, build_dir = cache.builds / "base", cache.builds / "part"
-    for directory in (finished, build_dir):
-        (directory / RECORDS).mkdir(parents=True)
-        (directory / ".config").touch()
-    (finished / RECORDS / STAMP).touch()
-    command = finished / ".seccomp.o.cmd"
-    command.write_text(f"cmd := gcc {kernel}/kernel/seccomp.c\n")
-    (finished / "seccomp.o").write_bytes(b"\0" + f"{kernel}/kernel/seccomp.c".encode())
-    for path in (command, finished / "seccomp.o"):
-        os.utime(path, (EARLY, EARLY))
-    for path in new.path.rglob("*.[ch]"):
-        os.utime(path, (LATE, LATE))
-
-    assert graft(finished, old, build_dir, new, recorder.ui)
-
-    assert f"gcc {new.path}/kernel" in (build_dir / ".seccomp.o.cmd").read_text()
-    assert f"gcc {kernel}/kernel" in command.read_text(), "the copied one is as it was"
-    assert str(kernel).encode() in (build_dir / "seccomp.o").read_bytes()
-    ages = {
-        name: path.stat().st_mtime_ns
-        for name, path in {
-            "object": build_dir / "seccomp.o",
-            "same": new.path / "include/linux/bpf.h",
-            "differs": new.path / SECCOMP_C,
-        }.items()
-    }
-    assert ages["same"] < ages["object"] <= ages["differs"]
-    assert (build_dir / ".seccomp.o.cmd").stat().st_mtime_ns == ages["object"]
-
-
-def test_nothing_is_copied_over_what_was_built(
-    cache: Cache, kernel: Path, recorder: Recorder
-) -> None:
-    tree = TreeResult(kernel, "", "base", ())
-    finished, build_dir = cache.builds / "base", cache.builds / "part"
-    for directory in (finished, build_dir):
-        (directory / RECORDS).mkdir(parents=True)
-    assert not graft(finished, tree, build_dir, tree, recorder.ui), "it is not finished"
-    (finished / RECORDS / STAMP).touch()
-    (build_dir / RECORDS / LOG).touch()
-    assert not graft(finished, tree, build_dir, tree, recorder.ui)
