@@ -220,6 +220,10 @@ def test_sections_differ_by_noise_or_in_truth(kernels: Kernels) -> None:
     }
     assert found.differing == ()
     assert not found.same, "there are symbols that differ"
+    new_names = Growth(9, 9, (Symbol("__BTF_ID__struct__file__12", 4, None), Symbol("f", None, 4)))
+    renamed = ObjectChange("a.o", Totals(9, 0, 0), Totals(9, 0, 0), (Symbol("f", None, 4),))
+    assert replace(found, symbols=new_names, objects=(renamed,)).same
+    assert not replace(found, symbols=new_names).same
     grown = kernels.make("grown", data=110, text=1001, rodata=700, BTF=14, init=3)
     differing = {s.name: (s.before, s.after) for s in pair_of(old, grown).differing}
     assert differing == {".text": (1000, 1001), ".rodata": (500, 700), ".init": (0, 3)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,12 @@ VERSION = 1
 
 ON, OFF = "on", "off"
 """The series with its option on and off, each against the base."""
+
+
+NAMES = re.compile(r"__BTF_ID__|kallsyms_")
+"""Symbols that differ when something is called otherwise: those of include/linux/btf_ids.h have a
+line's number in their names, kallsyms' tables have the names of all.
+"""
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,19 @@ class Pair:
     @property
     def same(self) -> bool:
         """Whether nothing differs that is more than noise."""
-        return not (self.differing or self.symbols.symbols or self.grown)
+        return not (self.differing or self.grown or self.strays)
+
+    @property
+    def strays(self) -> tuple[Symbol, ...]:
+        """Symbols that differ outside of the objects that the series touches, whose functions may
+        be called otherwise and compiled to one another.
+        """
+        told = {symbol.name for touched in self.objects for symbol in touched.symbols}
+        return tuple(
+            symbol
+            for symbol in self.symbols.symbols
+            if symbol.name not in told and not NAMES.match(symbol.name)
+        )
 
     @property
     def grown(self) -> tuple[ObjectChange, ...]:

@@ -19,7 +19,7 @@ def decide(sizes: Sizes) -> Verdict:
     if off is None:
         return Verdict(ExitCode.INFRA, "infrastructure: the option was not turned off")
     if off.same:
-        return Verdict(ExitCode.PASSED, f"passed: off: nothing differs; {grown}")
+        return Verdict(ExitCode.PASSED, f"passed: off: nothing differs but noise; {grown}")
     reasons = [f"off: {name}: {change}" for name, change in _differences(off)]
     return Verdict(
         ExitCode.FAILED,
@@ -33,7 +33,7 @@ def _differences(pair: Pair) -> Iterator[tuple[str, str]]:
         yield f"section {section.name}", f"{section.after - section.before:+d} bytes"
     for changed in pair.grown:
         yield changed.name, str(changed.growth)
-    for symbol in pair.symbols.symbols:
+    for symbol in pair.strays:
         yield symbol.name, f"{symbol.growth:+d} bytes"
 
 
