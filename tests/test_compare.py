@@ -207,6 +207,14 @@ def notes(old: Path, new: Path) -> str:
     return "\n".join(note for group in found.groups for note in group.notes)
 
 
+def test_a_series_and_a_control_are_said_to_be_no_alike(cache: Cache) -> None:
+    old = make_run(cache, {"t": result("passed")})
+    new = make_run(cache, {"t": result("absent")}, kind="control")
+    assert [(c.what, c.worth) for c in changes(old, new, "Tests")] == [("t", OTHER)]
+    assert "The kinds differ: series, control." in notes(old, new)
+    assert "kinds differ" not in notes(old, old)
+
+
 def test_figures_of_other_guests_are_not_judged(cache: Cache) -> None:
     tables = [table([row("a", figure)], ratios=[ratio(90.0, "<=")]) for figure in (100.0, 500.0)]
     tables[1]["ratios"] = [ratio(120.0, "<=")]

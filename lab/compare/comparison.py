@@ -262,6 +262,11 @@ def _tests(old: Side, new: Side) -> Group:
             assert part is not None
             told = ("", part.headline) if before is None else (part.headline, "")
             changes.append(Change(kind, f"profile {profile}", *told))
+    if old.single and new.single and old.run.kind != new.run.kind:
+        notes.append(
+            f"The kinds differ: {old.run.kind}, {new.run.kind}. Each run's tests are judged by its "
+            "own; what ended as expected in both is neither better nor worse."
+        )
     for side in (old, new):
         if side.lost:
             names = ", ".join(side.lost)
