@@ -14,10 +14,12 @@ from lab.commands_mail import import_command, send
 from lab.commands_port import port, walk
 from lab.desk import Desk, series_options
 from lab.errors import ExitCode, UsageError
+from lab.export import strays
 from lab.gitrepo import Git
 from lab.options import CONTEXT_SETTINGS, Session, common
 from lab.series import Series
-from lab.tree import TreeRequest, TreeResult, ensure_tree, is_made_from, series_commit
+from lab.tree import TreeRequest, TreeResult, ensure_tree, is_made_from, series_commit, some
+from lab.ui import Ui
 
 BRANCH = "series"
 """What an author works on in the worktree; the lab itself leaves HEAD detached."""
@@ -70,6 +72,15 @@ def _expendable(git: Git) -> bool:
     return bool(lab_made) or git.ok("diff", "--quiet", BRANCH, "HEAD")
 
 
+def _warn_of_strays(ui: Ui, git: Git) -> None:
+    names = strays(git)
+    if names:
+        ui.warn(
+            f"{git.directory} has files that are in no commit: {some(names)}; for one that a patch "
+            "adds: `git add -f`, and amend."
+        )
+
+
 @series.command(context_settings=CONTEXT_SETTINGS)
 @series_options
 @common
@@ -83,6 +94,7 @@ def status(session: Session, base: str, newer: bool, patches: Path) -> int:
     if not fresh:
         ui.out(f"{patches} has changed since the worktree was made from it")
     changes = desk.render().changes(patches)
+    _warn_of_strays(session.ui, git)
     for name, change in sorted(changes.items()):
         ui.out(f"{change:8} {name}" + ("" if fresh else " (or changed there)"))
     if not changes:
@@ -101,6 +113,7 @@ def export(session: Session, base: str, newer: bool, patches: Path) -> None:
     """
     desk = Desk.of(session, base, newer, patches)
     exported = desk.render()
+    _warn_of_strays(session.ui, desk.git)
     changes = exported.changes(patches)
     if changes and not is_made_from(desk.request):
         raise UsageError(

@@ -104,6 +104,15 @@ def check_exportable(git: Git, base: BaseResult) -> None:
         raise UsageError(f"{path} has no commit on top of the base {base.name}.")
 
 
+def strays(git: Git) -> list[str]:
+    """Files of the worktree that git does not know: a patch's new file that was not added, or what
+    an author has lying about. Also ignored ones, as a distribution's .gitignore can ignore
+    everything.
+    """
+    lines = git.out("status", "--porcelain", "--untracked-files=all", "--ignored").splitlines()
+    return [line[3:] for line in lines if line[:2] in ("??", "!!")]
+
+
 def render(git: Git, base: BaseResult, series: Series) -> Exported:
     """The mails of the worktree's commits, the cover letter, and the order file.
 

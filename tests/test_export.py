@@ -134,6 +134,21 @@ def test_uncommitted_work_is_refused_by_name(
     assert (desk.files(), path.read_text()) == (before, "mine\n")
 
 
+@pytest.mark.parametrize("command", ["status", "export"])
+def test_a_new_file_that_was_not_added_is_named(
+    desk: Desk, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """Also if the base ignores everything, as a distribution's .gitignore may."""
+    exclude = Path(
+        desk.git.out("rev-parse", "--path-format=absolute", "--git-path", "info/exclude")
+    )
+    exclude.parent.mkdir(parents=True, exist_ok=True)
+    exclude.write_text("/*\n")
+    (desk.git.directory / "include/linux/new.h").write_text("mine\n")
+    assert desk.lab(command) == ExitCode.PASSED
+    assert "in no commit: include/linux/new.h" in capsys.readouterr().err
+
+
 def test_a_rebase_that_is_not_finished_is_refused(
     desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
