@@ -341,8 +341,12 @@ class Guests:
             half.codes.append(ExitCode(code))
         except LabError as error:
             half.codes.append(error.exit_code)
-        half.run = begun[0]
-        half.wrong += filter(None, [_tested(begun[0], half.cells)])
+            if not begun:
+                half.cells["boot"] = Cell(BAD)
+                half.wrong.append(error.message)
+        if begun:
+            half.run = begun[0]
+            half.wrong += filter(None, [_tested(begun[0], half.cells)])
         half.seconds += monotonic() - started
 
     def _go_on(self) -> None:

@@ -221,6 +221,20 @@ def test_a_row_without_a_guest_outlives_an_interrupt(world: World) -> None:
     assert world.done == ["check 2", "build 2"]
 
 
+def test_a_run_that_cannot_begin_is_that_patchs_row(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For want of space for its directory, for instance."""
+
+    def full(*_: Any) -> int:
+        raise LabError("No space left.")
+
+    monkeypatch.setattr(walk, "run_tests", full)
+    assert world.walk("--range", "1..1") == ExitCode.INFRA
+    (directory,) = (path for path in rundir.known(world.cache) if path.name.endswith("-walk"))
+    assert "No space left." in (directory / walk.TABLE).read_text()
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     """Until it holds, or ten seconds."""
     end = time.monotonic() + 10
