@@ -237,6 +237,18 @@ class Half:
     run: Path | None = None
     seconds: float = 0.0
 
+    def take_over(self, other: Half) -> bool:
+        """Have the guest's results of a step whose kernel is the same, if it passed; whether."""
+        if not other.passed:
+            return False
+        self.cells |= {name: Cell(OK, f"as {other.step.number}") for name in ("boot", "selftests")}
+        return True
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was wrong."""
+        return set(self.codes) == {ExitCode.PASSED}
+
     def row(self) -> Row:
         """The step, done."""
         return Row(
@@ -300,12 +312,18 @@ class Guests:
         self._stop = Event()
         self._thread = ThreadPoolExecutor(1)
         self._pending: tuple[Half, Future[None]] | None = None
+        self._last: tuple[str, Half] | None = None
 
     def take(self, half: Half, stages: Stages | None) -> None:
         """Have a step tested, or told as it is if there is no kernel to boot."""
         if stages is None:
             self._tell(half.row())
             return
+        seen = _seen_by_tests(half.step.plan, stages.kernel)
+        if self._last and self._last[0] == seen and half.take_over(self._last[1]):
+            self._tell(half.row())
+            return
+        self._last = seen, half
         # The next step is built in the same place.
         image = shutil.copyfile(stages.kernel.build.image, self._image)
         build = replace(stages.kernel.build, image=image)
@@ -352,6 +370,12 @@ class Guests:
     def _go_on(self) -> None:
         if self._stop.is_set():
             raise KeyboardInterrupt
+
+
+def _seen_by_tests(plan: Plan, kernel: Kernel) -> str:
+    """All that the suite sees of a step, which a patch to other programs and tests leaves alone."""
+    image = hashlib.sha256(kernel.build.image.read_bytes()).hexdigest()
+    return "\0".join((plan.kind, image, kernel.artifacts.key))
 
 
 @contextmanager

@@ -38,6 +38,7 @@ class World:
         make_repository(self.kernel)
         self.patches = make_patches(self.kernel, root / "patches")
         self.ends: dict[int, int | BaseException] = {}
+        self.kernels: dict[int, str] = {}
         self.done: list[str] = []
         self.checks: dict[int, CheckResult] = {}
         self.during: Callable[[Hooks], None] = lambda _: None
@@ -62,7 +63,7 @@ class World:
         end = self.ends.get(step.number)
         if isinstance(end, LabError | KeyboardInterrupt):
             raise end
-        self.image.write_text(f"kernel {step.number}")
+        self.image.write_text(self.kernels.get(step.number, f"kernel {step.number}"))
         return walk.Stages(self.built, {"build": {"release": str(step.number)}})
 
     def _test(self, _: Session, plan: Plan, __: TestOptions, hooks: Hooks) -> int:
@@ -75,7 +76,8 @@ class World:
             manifest.write(run.path, **fields)
 
         kernel = hooks.bring(stage)
-        assert kernel.build.image.read_text() == f"kernel {plan.applied}"
+        name = f"kernel {plan.applied}"
+        assert kernel.build.image.read_text() == self.kernels.get(plan.applied or 0, name)
         self.during(hooks)
         self.done.append(f"test {plan.applied}")
         code = self.ends.get(plan.applied or 0, 0)
@@ -188,6 +190,23 @@ def test_what_has_passed_is_not_done_again(
     assert world.done == SECOND, "what failed is done again"
     assert capsys.readouterr().out.count("kept") == 2
     assert world.walk("--again") == 0
+    assert world.done == ALL
+
+
+def test_what_leaves_kernel_and_guest_files_as_they_were_is_not_booted_again(
+    world: World,
+) -> None:
+    world.kernels[2] = "kernel 1"
+    assert world.walk() == ExitCode.PASSED
+    assert world.done == [step for step in ALL if step != "test 2"]
+    (directory,) = (path for path in rundir.known(world.cache) if path.name.endswith("-walk"))
+    assert (directory / walk.TABLE).read_text().count("ok as 1") == 2
+
+
+def test_a_kernel_that_has_failed_is_booted_again(world: World) -> None:
+    world.kernels[2] = "kernel 1"
+    world.ends[1] = 1
+    world.walk()
     assert world.done == ALL
 
 
