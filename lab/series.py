@@ -52,14 +52,21 @@ class Patch:
         return f"{PORTS}/{self.path.parent.name}/{self.path.name}"
 
     def hunks(self) -> tuple[Hunk, ...]:
-        """All hunks, in order."""
+        """All hunks, in order. Raises UsageError if one does not say where it belongs."""
         found: list[Hunk] = []
         file, number = "", 0
         for line in self.content.decode("utf-8", "replace").splitlines():
             if match := re.match(r"diff --git a/.* b/(.*)$", line):
                 file, number = match[1], 0
-            elif file and (match := re.match(r"@@ -(\d+)", line)):
+            elif file and line.startswith("@@ "):
                 number += 1
+                match = re.match(r"@@ -(\d+)", line)
+                if match is None:
+                    raise UsageError(
+                        f"{self.file} is damaged: hunk #{number} of {file} has no line numbers.",
+                        hint="`lab series edit` changes a patch as a commit, and `lab series port "
+                        "--edit` a port.",
+                    )
                 found.append(Hunk(file, number, int(match[1])))
         return tuple(found)
 

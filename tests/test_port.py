@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -125,6 +126,14 @@ def test_a_conflict_names_file_hunk_and_lines(world: World) -> None:
     ]
     assert str(again[0]).endswith("(where patch 3 is left out)")
     assert [str(place) for place in missing] == ["include/linux/bpf.h, a file that is not there"]
+
+
+def test_a_damaged_patch_is_named(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.make(*ALL)
+    (path,) = world.patches.glob("0003-*")
+    path.write_text(re.sub(r"^@@ -.* @@", "@@ lost @@", path.read_text(), flags=re.MULTILINE))
+    assert world.lab("series", "port") == ExitCode.USAGE
+    assert f"{path.name} is damaged" in capsys.readouterr().err
 
 
 def test_what_else_a_patch_changes_is_there_for_the_next(world: World, tmp_path: Path) -> None:
