@@ -6,7 +6,7 @@ not done again, so that a walk that was killed goes on where it was, and after a
 patch that was edited.
 
 All but the base's kernel come from one worktree and one build directory, which begins as a copy of
-the base's: a step compiles what its patch touches. Its guest runs while the next step is built.
+the base's: a step compiles what its patch touches. Its guest runs while the next ones are built.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -161,7 +162,6 @@ def run_walk(session: Session, plan: Plan, options: WalkOptions, command: list[s
                     tell(replace(row, kept=True, number=step.number, title=step.title))
                     continue
                 half, kernel = build_step(subject, step)
-                guests.wait()
                 guests.take(half, None if options.build_only else kernel)
             guests.wait()
         verdict = judge(rows)
@@ -302,52 +302,71 @@ class Stages:
         return self.kernel
 
 
+AHEAD = 2
+"""Steps that may wait for their guest while the next one is built; a walk that is killed builds
+them again.
+"""
+
+
 class Guests:
-    """One guest beside the build of the next step. ``tell`` gets each row when it is done."""
+    """One guest at a time beside the builds. ``tell`` gets each row when it is done, in order."""
 
     def __init__(self, session: Session, directory: Path, tell: Callable[[Row], None]) -> None:
         self._session = session
-        self._image = directory / "image"
+        self._directory = directory
         self._tell = tell
         self._stop = Event()
         self._thread = ThreadPoolExecutor(1)
-        self._pending: tuple[Half, Future[None]] | None = None
+        self._waiting: deque[tuple[Half, Future[None] | None]] = deque()
         self._last: tuple[str, Half] | None = None
 
     def take(self, half: Half, stages: Stages | None) -> None:
-        """Have a step tested, or told as it is if there is no kernel to boot."""
-        if stages is None:
-            self._tell(half.row())
-            return
-        seen = _seen_by_tests(half.step.plan, stages.kernel)
-        if self._last and self._last[0] == seen and half.take_over(self._last[1]):
-            self._tell(half.row())
-            return
-        self._last = seen, half
-        # The next step is built in the same place.
-        image = shutil.copyfile(stages.kernel.build.image, self._image)
-        build = replace(stages.kernel.build, image=image)
-        own = replace(stages, kernel=replace(stages.kernel, build=build))
-        self._pending = half, self._thread.submit(self._test, half, own)
+        """Have a step tested, or told as it is if there is no kernel to boot, after those that are
+        on their way. Waits while there are more than AHEAD of these.
+        """
+        future = None
+        if stages is not None:
+            seen = _seen_by_tests(half.step.plan, stages.kernel)
+            # The next step is built in the same place.
+            image = self._directory / f"image-{half.step.number}"
+            shutil.copyfile(stages.kernel.build.image, image)
+            build = replace(stages.kernel.build, image=image)
+            own = replace(stages, kernel=replace(stages.kernel, build=build))
+            future = self._thread.submit(self._test, half, own, seen)
+        self._waiting.append((half, future))
+        self.wait(AHEAD)
 
-    def wait(self) -> None:
-        """Have the step that is on its way told. Raises what ended its guest."""
-        if self._pending is None:
-            return
-        half, future = self._pending
-        future.result()
-        self._pending = None
-        self._tell(half.row())
+    def wait(self, ahead: int = 0) -> None:
+        """Have what has ended told; wait until ``ahead`` are left. Raises what ended a guest."""
+        while self._waiting:
+            half, future = self._waiting[0]
+            if future is not None:
+                if len(self._waiting) <= ahead and not future.done():
+                    return
+                future.result()
+            self._waiting.popleft()
+            self._tell(half.row())
 
     def end(self) -> None:
         """Leave no guest behind. What has come to its end is told."""
         self._stop.set()
-        self._thread.shutdown()
-        self._image.unlink(missing_ok=True)
-        if self._pending and self._pending[1].exception() is None:
-            self.wait()
+        self._thread.shutdown(cancel_futures=True)
+        for image in self._directory.glob("image-*"):
+            image.unlink()
+        for half, future in self._waiting:
+            if future is not None and (future.cancelled() or future.exception()):
+                break
+            self._tell(half.row())
+        self._waiting.clear()
 
-    def _test(self, half: Half, stages: Stages) -> None:
+    def _test(self, half: Half, stages: Stages, seen: str) -> None:
+        same = self._last and self._last[0] == seen and half.take_over(self._last[1])
+        if not same:
+            self._last = seen, half
+            self._boot(half, stages)
+        stages.kernel.build.image.unlink()
+
+    def _boot(self, half: Half, stages: Stages) -> None:
         started = monotonic()
         ui = Ui(quiet=True, stream=self._session.ui.stream, results=io.StringIO())
         begun = list[Path]()

@@ -42,6 +42,7 @@ class World:
         self.done: list[str] = []
         self.checks: dict[int, CheckResult] = {}
         self.during: Callable[[Hooks], None] = lambda _: None
+        self.before: Callable[[int], None] = lambda _: None
         self.image = root / "image"
         configured: Any = None
         build = BuildResult(self.image, root, (), 1, 1.0, "6", True, root / "log")
@@ -59,6 +60,7 @@ class World:
         }
 
     def _build(self, _: Session, step: walk.Step) -> walk.Stages:
+        self.before(step.number)
         self.done.append(f"build {step.number}")
         end = self.ends.get(step.number)
         if isinstance(end, LabError | KeyboardInterrupt):
@@ -180,8 +182,9 @@ def test_what_has_passed_is_not_done_again(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.ends = {2: KeyboardInterrupt()}
+    world.before = lambda step: wait_for(lambda: step < 2 or "test 1" in world.done)
     assert world.walk() == ExitCode.INTERRUPTED
-    world.ends = {2: 1}
+    world.ends, world.before = {2: 1}, lambda _: None
     assert world.walk() == ExitCode.FAILED
     assert world.done == SECOND, "it goes on where it was"
     world.ends = {}
@@ -214,6 +217,17 @@ def test_a_guest_runs_while_the_next_step_is_built(world: World) -> None:
     world.during = lambda _: wait_for(lambda: "build 1" in world.done)
     assert world.walk("--range", "0..1") == 0
     assert world.done == ["build 0", "test 0", "check 1", "build 1", "test 1"]
+
+
+def test_two_steps_may_wait_for_their_guests(world: World) -> None:
+    """The rows come in their order, and no image is left."""
+    world.during = lambda _: wait_for(lambda: "build 2" in world.done)
+    assert world.walk() == 0
+    assert world.done == ALL
+    (directory,) = (path for path in rundir.known(world.cache) if path.name.endswith("-walk"))
+    lines = (directory / walk.TABLE).read_text().splitlines()
+    assert [line[0] for line in lines[1:4]] == ["0", "1", "2"]
+    assert not list(directory.glob("image*"))
 
 
 def test_no_guest_outlives_the_walk(world: World) -> None:
