@@ -20,6 +20,7 @@ from lab.config import RECORDS
 from lab.gitrepo import Git
 from lab.tree import TreeResult
 from lab.ui import Ui
+from lab.userspace import GUEST_FILES
 
 PARTIAL = ".seeding"
 
@@ -47,10 +48,11 @@ def _copy(finished: Path, build_dir: Path) -> None:
     partial = build_dir.with_name(build_dir.name + PARTIAL)
     proc.run(["rm", "-rf", str(partial)])
     proc.run(["cp", "-a", "--reflink=auto", str(finished), str(partial)])
-    # Stamps, log and counts are those of the other configuration.
+    # Stamps, log and counts are those of the other build.
     proc.run(["rm", "-rf", str(partial / RECORDS)])
     _rename(partial, finished, build_dir)
-    proc.run(["cp", "-a", str(build_dir / RECORDS), str(build_dir / ".config"), str(partial)])
+    kept = [build_dir / name for name in (RECORDS, ".config", GUEST_FILES)]
+    proc.run(["cp", "-a", *(str(path) for path in kept if path.exists()), str(partial)])
     # make compares it with include/config/auto.conf.
     (partial / ".config").touch()
     proc.run(["rm", "-rf", str(build_dir)])
@@ -73,17 +75,25 @@ def graft(
     cache: Cache, build_dir: Path, tree: TreeResult, donors: Mapping[str, Path], ui: Ui
 ) -> bool:
     """Put a copy of a finished build of another tree of the same base below the configuration in
-    ``build_dir``, as if it had been built from ``tree``, if nothing was built there yet; whether it
-    was done. ``donors``: name of a build directory of the same configuration to its tree. Of
-    several it is the one from whose tree the fewest files differ. The caller holds ``build_dir``
-    and ``tree``.
+    ``build_dir``, as if it had been built from ``tree``; whether it was done. ``donors``: name of a
+    build directory of the same configuration to its tree. Of several it is the one from whose tree
+    the fewest files differ, and none if what was built in ``build_dir`` is as near. The caller
+    holds ``build_dir`` and ``tree``.
 
     Raises LabError if the copy fails.
     """
-    if (build_dir / RECORDS / LOG).exists():
+    own = _differing(build_dir, tree)
+    if own is None and (build_dir / RECORDS / LOG).exists():
+        return False
+    if own is not None and not any(name.endswith(".h") for name in own):
+        # A few sources are compiled sooner than a build is copied.
         return False
     candidates = ((name, _differing(cache.builds / name, tree)) for name in donors)
-    found = {name: files for name, files in candidates if files is not None}
+    found = {
+        name: files
+        for name, files in candidates
+        if files is not None and (own is None or len(files) < len(own))
+    }
     for name in sorted(found, key=lambda name: len(found[name])):
         finished = cache.builds / name
         # Not while somebody builds there; who did meanwhile has built something else.
@@ -91,6 +101,7 @@ def graft(
             if _differing(finished, tree) != found[name]:
                 continue
             ui.say(f"{build_dir.name}: starting from a copy of {name}")
+            (build_dir / RECORDS / STAMP).unlink(missing_ok=True)
             _copy(finished, build_dir)
         _rename(build_dir, donors[name], tree.path)
         # make compares times, and the sources of the new tree are younger than the objects: all of

@@ -36,6 +36,8 @@ GALLERY = PROJECT_ROOT / "selftests" / "gallery"
 NATIVE = PROJECT_ROOT / "selftests" / "native"
 
 PROFILE = "container_profile.json"
+GUEST_FILES = "guest"
+"""In a build directory: sets of what guests are given, which may be in use."""
 """The container runtime's profile, as it was translated."""
 
 HEADER_SOURCES = ("include/uapi", "arch/*/include/uapi", "scripts/", "usr/include", "Makefile")
@@ -126,7 +128,7 @@ def ensure_guest(request: GuestRequest, ui: Ui) -> GuestArtifacts:
     clang = host.command("clang", request.cache)
     samples = tuple(sample for sample in SAMPLES if sample.is_in(request.tree))
     key = _key(request, clang, samples)
-    finished = request.build_dir / "guest" / key[:16]
+    finished = request.build_dir / GUEST_FILES / key[:16]
     if not finished.is_dir():
         ui.say(f"building the guest's libbpf and filters from {request.tree.path.name}")
         made = _Made(request, clang, samples, headers(request), _libbpf(request))

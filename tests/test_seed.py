@@ -187,6 +187,37 @@ def test_nothing_is_copied_over_what_was_built(
     assert not graft(cache, trees.build_dir, trees.new, {"base": trees.kernel}, recorder.ui)
 
 
+def test_what_was_built_of_a_tree_further_away_is_replaced(
+    trees: Trees, cache: Cache, recorder: Recorder
+) -> None:
+    """A walk that begins anew has a kernel with all of the series; what guests use stays."""
+    other = Git(trees.new.path)
+    (other.directory / "include/linux/bpf.h").write_text("far\n")
+    (other.directory / SECCOMP_C).write_text("far\n")
+    other.run("commit", "-q", "-a", "-m", "far", env=identity("1700000002 +0000"))
+    far = other.out("rev-parse", "HEAD")
+    other.run("checkout", "-q", trees.new.head)
+    (trees.build_dir / RECORDS / LOG).touch()
+    (trees.build_dir / RECORDS / STAMP).write_text(json.dumps({"commit": far}))
+    (trees.build_dir / "guest/set").mkdir(parents=True)
+
+    assert graft(cache, trees.build_dir, trees.new, {"base": trees.kernel}, recorder.ui)
+
+    assert (trees.build_dir / "seccomp.o").exists()
+    assert (trees.build_dir / "guest/set").is_dir()
+    assert not (trees.build_dir / RECORDS / STAMP).exists(), "nothing is built yet"
+
+
+def test_a_few_sources_are_compiled_and_nothing_is_copied(
+    trees: Trees, cache: Cache, recorder: Recorder
+) -> None:
+    (trees.build_dir / RECORDS / LOG).touch()
+    (trees.build_dir / RECORDS / STAMP).write_text(json.dumps({"commit": trees.base}))
+    donors = {"same": trees.kernel}
+    trees.build(cache, "same", trees.kernel, trees.new.head)
+    assert not graft(cache, trees.build_dir, trees.new, donors, recorder.ui)
+
+
 @pytest.mark.parametrize("stamp", ["", "{}", '{"commit": ""}', '{"commit": "%s"}' % ("0" * 40)])
 def test_a_build_of_which_nothing_is_known_is_no_donor(
     trees: Trees, cache: Cache, recorder: Recorder, stamp: str
