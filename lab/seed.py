@@ -77,8 +77,8 @@ def graft(
     """Put a copy of a finished build of another tree of the same base below the configuration in
     ``build_dir``, as if it had been built from ``tree``; whether it was done. ``donors``: name of a
     build directory of the same configuration to its tree. Of several it is the one from whose tree
-    the fewest files differ, and none if what was built in ``build_dir`` is as near. The caller
-    holds ``build_dir`` and ``tree``.
+    the fewest files differ, and none if what was built in ``build_dir`` is as near; one in which
+    somebody is building is passed over. The caller holds ``build_dir`` and ``tree``.
 
     Raises LabError if the copy fails.
     """
@@ -96,10 +96,11 @@ def graft(
     }
     for name in sorted(found, key=lambda name: len(found[name])):
         finished = cache.builds / name
-        # Not while somebody builds there; who did meanwhile has built something else.
-        with cache.share_entry(finished, f"copied for {build_dir.name}", ui.say):
-            if _differing(finished, tree) != found[name]:
+        # Not while somebody builds there, which is not waited for: he may want a copy of this one.
+        with cache.try_lock(cache.entry_name(finished)) as free:
+            if not free or _differing(finished, tree) != found[name]:
                 continue
+            cache.mark_used(finished)
             ui.say(f"{build_dir.name}: starting from a copy of {name}")
             (build_dir / RECORDS / STAMP).unlink(missing_ok=True)
             _copy(finished, build_dir)

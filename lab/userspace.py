@@ -35,9 +35,10 @@ FILTERS = tuple(PROJECT_ROOT / "selftests" / name for name in ("bpf", "gallery")
 GALLERY = PROJECT_ROOT / "selftests" / "gallery"
 NATIVE = PROJECT_ROOT / "selftests" / "native"
 
-PROFILE = "container_profile.json"
 GUEST_FILES = "guest"
 """In a build directory: sets of what guests are given, which may be in use."""
+
+PROFILE = "container_profile.json"
 """The container runtime's profile, as it was translated."""
 
 HEADER_SOURCES = ("include/uapi", "arch/*/include/uapi", "scripts/", "usr/include", "Makefile")

@@ -180,6 +180,18 @@ def test_the_nearest_tree_is_taken(trees: Trees, cache: Cache, recorder: Recorde
     assert "copy of same" in recorder.said
 
 
+def test_a_build_that_somebody_holds_is_passed_over(
+    trees: Trees, cache: Cache, recorder: Recorder
+) -> None:
+    """Two that wait for each other's would wait for ever."""
+    trees.build(cache, "further", trees.kernel, trees.base)
+    donors = {"base": trees.kernel, "further": trees.kernel}
+    with cache.share_entry(trees.finished):
+        assert graft(cache, trees.build_dir, trees.new, donors, recorder.ui)
+    assert "copy of further" in recorder.said
+    assert "waiting" not in recorder.said
+
+
 def test_nothing_is_copied_over_what_was_built(
     trees: Trees, cache: Cache, recorder: Recorder
 ) -> None:

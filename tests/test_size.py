@@ -224,6 +224,10 @@ def test_sections_differ_by_noise_or_in_truth(kernels: Kernels) -> None:
     renamed = ObjectChange("a.o", Totals(9, 0, 0), Totals(9, 0, 0), (Symbol("f", None, 4),))
     assert replace(found, symbols=new_names, objects=(renamed,)).same
     assert not replace(found, symbols=new_names).same
+    tables = Growth(9, 9, (Symbol("kallsyms_names", 9, 4),))
+    assert replace(found, symbols=tables).same
+    code = Growth(9, 14, (Symbol("kallsyms_lookup", 4, 9),))
+    assert not replace(found, symbols=code).same
     grown = kernels.make("grown", data=110, text=1001, rodata=700, BTF=14, init=3)
     differing = {s.name: (s.before, s.after) for s in pair_of(old, grown).differing}
     assert differing == {".text": (1000, 1001), ".rodata": (500, 700), ".init": (0, 3)}
