@@ -6,7 +6,8 @@ not done again, so that a walk that was killed goes on where it was, and after a
 patch that was edited.
 
 All but the base's kernel come from one worktree and one build directory, which begins as a copy of
-the base's: a step compiles what its patch touches. Its guest runs while the next ones are built.
+the base's: a step compiles what its patch touches. Its guest runs while the next ones are built, and
+a second one while nothing is.
 """
 
 from __future__ import annotations
@@ -308,8 +309,27 @@ them again.
 """
 
 
+@dataclass
+class Waiting:
+    """A step on its way to its row. ``twin`` is one whose kernel is the same: its guest is awaited
+    before another is booted.
+    """
+
+    half: Half
+    stages: Stages | None = None
+    twin: Half | None = None
+    future: Future[None] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the row may be told, all before it being told."""
+        return self.future is None or self.future.done()
+
+
 class Guests:
-    """One guest at a time beside the builds. ``tell`` gets each row when it is done, in order."""
+    """One guest beside the builds, two while nothing is built: of two processors none is idle.
+    ``tell`` gets each row when it is done, in order.
+    """
 
     def __init__(self, session: Session, directory: Path, tell: Callable[[Row], None]) -> None:
         self._session = session
@@ -317,35 +337,53 @@ class Guests:
         self._tell = tell
         self._stop = Event()
         self._thread = ThreadPoolExecutor(1)
-        self._waiting: deque[tuple[Half, Future[None] | None]] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._last: tuple[str, Half] | None = None
 
     def take(self, half: Half, stages: Stages | None) -> None:
         """Have a step tested, or told as it is if there is no kernel to boot, after those that are
         on their way. Waits while there are more than AHEAD of these.
         """
-        future = None
+        item = Waiting(half)
+        self._waiting.append(item)
         if stages is not None:
             seen = _seen_by_tests(half.step.plan, stages.kernel)
             # The next step is built in the same place.
             image = self._directory / f"image-{half.step.number}"
             shutil.copyfile(stages.kernel.build.image, image)
             build = replace(stages.kernel.build, image=image)
-            own = replace(stages, kernel=replace(stages.kernel, build=build))
-            future = self._thread.submit(self._test, half, own, seen)
-        self._waiting.append((half, future))
+            item.stages = replace(stages, kernel=replace(stages.kernel, build=build))
+            if self._last is not None and self._last[0] == seen:
+                item.twin = self._last[1]
+            else:
+                self._last = seen, half
+                item.future = self._thread.submit(self._boot, half, item.stages)
         self.wait(AHEAD)
 
     def wait(self, ahead: int = 0) -> None:
         """Have what has ended told; wait until ``ahead`` are left. Raises what ended a guest."""
         while self._waiting:
-            half, future = self._waiting[0]
-            if future is not None:
-                if len(self._waiting) <= ahead and not future.done():
-                    return
-                future.result()
+            item = self._waiting[0]
+            if len(self._waiting) <= ahead and not item.done:
+                return
+            while not item.done and self._help():
+                pass
+            if item.future is not None:
+                item.future.result()
+            elif item.twin and item.stages and not item.half.take_over(item.twin):
+                self._boot(item.half, item.stages)
             self._waiting.popleft()
-            self._tell(half.row())
+            self._tell(item.half.row())
+
+    def _help(self) -> bool:
+        """Boot, here, the first guest that has not begun; whether there was one."""
+        for item in self._waiting:
+            if item.stages and item.future and item.future.cancel():
+                self._boot(item.half, item.stages)
+                item.future = Future()
+                item.future.set_result(None)
+                return True
+        return False
 
     def end(self) -> None:
         """Leave no guest behind. What has come to its end is told."""
@@ -353,18 +391,13 @@ class Guests:
         self._thread.shutdown(cancel_futures=True)
         for image in self._directory.glob("image-*"):
             image.unlink()
-        for half, future in self._waiting:
-            if future is not None and (future.cancelled() or future.exception()):
+        for item in self._waiting:
+            if item.twin or (
+                item.future and (item.future.cancelled() or item.future.exception())
+            ):
                 break
-            self._tell(half.row())
+            self._tell(item.half.row())
         self._waiting.clear()
-
-    def _test(self, half: Half, stages: Stages, seen: str) -> None:
-        same = self._last and self._last[0] == seen and half.take_over(self._last[1])
-        if not same:
-            self._last = seen, half
-            self._boot(half, stages)
-        stages.kernel.build.image.unlink()
 
     def _boot(self, half: Half, stages: Stages) -> None:
         started = monotonic()
@@ -385,6 +418,7 @@ class Guests:
             half.run = begun[0]
             half.wrong += filter(None, [_tested(begun[0], half.cells)])
         half.seconds += monotonic() - started
+        stages.kernel.build.image.unlink()
 
     def _go_on(self) -> None:
         if self._stop.is_set():

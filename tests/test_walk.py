@@ -230,6 +230,18 @@ def test_two_steps_may_wait_for_their_guests(world: World) -> None:
     assert not list(directory.glob("image*"))
 
 
+def test_two_guests_run_while_nothing_is_built(world: World) -> None:
+    running: list[Hooks] = []
+
+    def together(hooks: Hooks) -> None:
+        running.append(hooks)
+        wait_for(lambda: len(running) == 2)
+
+    world.during = together
+    assert world.walk("--range", "1..2") == 0
+    assert world.done == ALL[2:]
+
+
 def test_no_guest_outlives_the_walk(world: World) -> None:
     """A build is interrupted, and the guest beside it with it: its step is done again."""
 

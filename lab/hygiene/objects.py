@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 from lab import proc
@@ -81,7 +82,9 @@ def compile_objects(
     Raises LabError if make fails, and not because of an error in a source.
     """
     there = [name for name in objects if _source(configured, name).is_file()]
-    built = [name for name in there if _is_built(configured, name)]
+    # Many objects lie in few directories, and each answer takes a make.
+    members = cache(partial(_members, configured))
+    built = [name for name in there if _is_built(members, name)]
     for name in built:
         (configured.build_dir / name).unlink(missing_ok=True)
     left_out = tuple(name for name in there if name not in built)
@@ -112,14 +115,14 @@ def _source(configured: Configured, name: str) -> Path:
     return configured.source.tree.path / f"{name.removesuffix('.o')}.c"
 
 
-def _is_built(configured: Configured, name: str) -> bool:
-    """Whether a kernel so configured has an object. Not every directory is in every kernel, but
-    those at the top are.
+def _is_built(members: Callable[[str], list[str]], name: str) -> bool:
+    """Whether a kernel has an object, by its directories' ``members``. Not every directory is in
+    every kernel, but those at the top are.
 
     Asked beforehand, since make compiles a single object also where it is in no kernel.
     """
     inside = [f"{parent}/" for parent in Path(name).parents if len(parent.parts) > 1]
-    return all(place in _members(configured, str(Path(place).parent)) for place in (name, *inside))
+    return all(place in members(str(Path(place).parent)) for place in (name, *inside))
 
 
 def _members(configured: Configured, directory: str) -> list[str]:
