@@ -6,8 +6,8 @@ not done again, so that a walk that was killed goes on where it was, and after a
 patch that was edited.
 
 All but the base's kernel come from one worktree and one build directory, which begins as a copy of
-the base's: a step compiles what its patch touches. Its guest runs while the next ones are built, and
-a second one while nothing is.
+the base's: a step compiles what its patch touches. Its guest runs while the next ones are built,
+and a second one while nothing is.
 """
 
 from __future__ import annotations
@@ -345,7 +345,6 @@ class Guests:
         on their way. Waits while there are more than AHEAD of these.
         """
         item = Waiting(half)
-        self._waiting.append(item)
         if stages is not None:
             seen = _seen_by_tests(half.step.plan, stages.kernel)
             # The next step is built in the same place.
@@ -358,6 +357,7 @@ class Guests:
             else:
                 self._last = seen, half
                 item.future = self._thread.submit(self._boot, half, item.stages)
+        self._waiting.append(item)
         self.wait(AHEAD)
 
     def wait(self, ahead: int = 0) -> None:
