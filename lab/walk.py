@@ -392,9 +392,7 @@ class Guests:
         for image in self._directory.glob("image-*"):
             image.unlink()
         for item in self._waiting:
-            if item.twin or (
-                item.future and (item.future.cancelled() or item.future.exception())
-            ):
+            if item.twin or (item.future and (item.future.cancelled() or item.future.exception())):
                 break
             self._tell(item.half.row())
         self._waiting.clear()
