@@ -40,40 +40,33 @@ SECRET = buffer(b"do not tell anybody more")
 MAX_NAMESPACES = "user/max_user_namespaces"
 
 
-def are_gone(namespaces: int) -> bool:
-    """Whether a user who may have just so many namespaces, and had them, can have them again."""
+def all_are_gone() -> bool:
+    """Whether the loaders' namespaces go: the user who owned them may have one only, and gets it.
 
-    def case() -> int:
-        privileges.become_user()
+    Nobody else may need any meanwhile: a worker frees them, soon but not at once.
+    """
 
-        def enter() -> None:
-            for _ in range(namespaces):
-                privileges.enter_user_namespace()
+    def another() -> int:
+        return privileges.as_user(lambda: error_of(privileges.enter_user_namespace))
 
-        return error_of(enter)
-
-    # A worker frees them, soon.
-    return eventually(lambda: child.run(case) == 0)
+    with sysctl(MAX_NAMESPACES, 1):
+        return eventually(lambda: another() == 0)
 
 
 @pytest.mark.patch(10)
 def test_a_program_outlives_the_namespaces_of_its_loader(bpffs_for_all: Path) -> None:
     """Installed when they are gone, it reads what is dumpable and nothing else."""
-    depth = 3
 
     def case() -> tuple[bool, int, int]:
         report = report_map()
-        prog = from_namespace(
-            BY_ID, bpffs_for_all, lambda: load_reader(report), depth=depth, pids=True
-        )
-        gone = are_gone(depth)
+        prog = from_namespace(BY_ID, bpffs_for_all, lambda: load_reader(report), depth=3, pids=True)
+        gone = all_are_gone()
         filtered = filtered_by(prog, report)
         dumpable = filtered.read(address(SECRET)).result
         prctl(uapi.PR_SET_DUMPABLE, 0)
         return gone, dumpable, filtered.read(address(SECRET)).result
 
-    with sysctl(MAX_NAMESPACES, depth):
-        assert child.run(case) == (True, 0, -errno.EPERM)
+    assert child.run(case) == (True, 0, -errno.EPERM)
 
 
 def ids(report: Map) -> list[Source]:
@@ -94,31 +87,29 @@ def test_ids_are_the_running_tasks_when_the_loaders_namespaces_are_gone(
     bpffs_for_all: Path,
 ) -> None:
     """Names are looked up in the namespaces of who makes the call."""
-    depth = 2
 
     def case() -> tuple[bool, int]:
         report = map_create()
         prog = from_namespace(
-            BY_ID, bpffs_for_all, lambda: prog_load(ids(report)), depth=depth, pids=True
+            BY_ID, bpffs_for_all, lambda: prog_load(ids(report)), depth=2, pids=True
         )
-        gone = are_gone(depth)
+        gone = all_are_gone()
         os.setresuid(4321, 4321, 4321)
         no_new_privs()
         seccomp.install(prog)
         seccomp.getppid()
         return gone, report.lookup_int() & 0xFFFFFFFF
 
-    with sysctl(MAX_NAMESPACES, depth):
-        assert child.run(case) == (True, 4321)
+    assert child.run(case) == (True, 4321)
 
 
 @pytest.mark.patch(2)
 def test_programs_keep_no_namespace_alive(bpffs_for_all: Path) -> None:
-    """Filters out of twice as many namespaces as may exist at a time, all in use: none is missed.
+    """Sixteen filters, each out of a namespace of its own and all in use: none of these is left.
 
     An open descriptor would hold its opener's namespace, as that of any file does (f_cred).
     """
-    limit = 8
+    filters = 16
 
     def wait_under(prog: Prog) -> None:
         no_new_privs()
@@ -126,20 +117,20 @@ def test_programs_keep_no_namespace_alive(bpffs_for_all: Path) -> None:
         prog.close()
         signal.pause()
 
-    def case() -> int:
+    def case() -> tuple[bool, int]:
         report = map_create()
         pids: list[int] = []
-        while len(pids) < 2 * limit and are_gone(1):
+        for _ in range(filters):
             prog = from_namespace(BY_ID, bpffs_for_all, lambda: prog_load(ids(report)))
             pids.append(child.start(lambda: wait_under(prog)))  # noqa: B023 - called at once
             assert eventually(lambda: seccomp.status("Seccomp_filters", pids[-1]) == "1")
             prog.close()
+        gone = all_are_gone()
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
-        return sum(child.reap(pid).signal == signal.SIGKILL for pid in pids)
+        return gone, sum(child.reap(pid).signal == signal.SIGKILL for pid in pids)
 
-    with sysctl(MAX_NAMESPACES, limit):
-        assert child.run(case, child.LONG) == 2 * limit
+    assert child.run(case, child.LONG) == (True, filters)
 
 
 @pytest.mark.patch(2)
