@@ -40,6 +40,7 @@ from lab.guest_script import (
     write_share,
     write_shims,
 )
+from lab.kvm import qemu_words
 
 CONSOLE_LOG, STDOUT_LOG, STDERR_LOG = "console.log", "stdout.log", "stderr.log"
 LAUNCHER_LOG = "vng.log"
@@ -358,9 +359,8 @@ class _Attendant:
             text = (self._request.run_dir / LAUNCHER_LOG).read_text(errors="backslashreplace")
         except OSError:
             text = ""
-        said = [line.strip() for line in text.splitlines() if line.strip()]
-        if said:
-            return f"; QEMU said: {said[-1][:300]}"
+        if said := qemu_words(text):
+            return f"; QEMU said: {said[:300]}"
         if self._last_console:
             return f"; the console's last line: {self._last_console[:300]}"
         return "; the console is empty"

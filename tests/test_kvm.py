@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,8 @@ esac
 BEHAVIOUR = {
     "works": "alive",
     "spins without a byte": "exec sleep 60",
+    "interprets": "printf 'KVM internal error.\\nRAX=0\\n' >&2; exec sleep 60",
+    "ends when stopped": "trap 'echo q: terminating on signal 15; exit 0' TERM; sleep 60 & wait",
     "aborts": "echo 'qemu: kvm_buf_set_msrs: Assertion failed' >&2; exit 134",
     "ends without a guest": "exit 0",
     "ends as a guest would, but says nothing": "exit 85",
@@ -68,8 +71,12 @@ def test_boot_sector_is_one() -> None:
     sector = kvm.boot_sector()
     assert len(sector) == 512
     assert sector[510:] == b"\x55\xaa"
-    # The marker lies where the code looks for it.
-    assert sector[0x1C:].startswith(kvm.MARKER + b"\0")
+    assert len(kvm.CODE) <= kvm.TABLE_AT
+    # Table and marker lie where the code looks for them, loaded at 0x7c00.
+    assert bytes.fromhex("0f0116") + struct.pack("<H", 0x7C00 + kvm.TABLE_AT) in kvm.CODE
+    assert b"\xbe" + struct.pack("<I", 0x7C00 + kvm.MARKER_AT) in kvm.CODE
+    assert sector[kvm.TABLE_AT :].startswith(kvm.TABLE)
+    assert sector[kvm.MARKER_AT :].startswith(kvm.MARKER + b"\0")
 
 
 def test_guest_that_signs_on_means_kvm_works(qemu: FakeQemu) -> None:
@@ -80,6 +87,8 @@ def test_guest_that_signs_on_means_kvm_works(qemu: FakeQemu) -> None:
 
 @pytest.mark.parametrize(("behaviour", "words"), [
     ("spins without a byte", "no sign of life within"),
+    ("ends when stopped", "no sign of life within"),
+    ("interprets", "no sign of life within 0 s; KVM internal error."),
     ("aborts", "Assertion failed"),
     ("ends without a guest", "without running a guest"),
     ("ends as a guest would, but says nothing", "without running a guest"),
