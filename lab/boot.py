@@ -69,7 +69,8 @@ SEARCH_WINDOW = 4096
 @dataclass(frozen=True)
 class GuestRequest:
     """A guest to boot. ``accelerator``: "kvm" or "tcg"; ``memory`` in MiB. ``run_dir`` gets the
-    streams. ``name`` is the guest's host name.
+    streams. ``name`` is the guest's host name. ``one_thread``: its processors, which are
+    emulated, take turns.
     """
 
     image: Path
@@ -81,6 +82,7 @@ class GuestRequest:
     run_dir: Path
     name: str
     limits: Limits
+    one_thread: bool = False
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,10 @@ def virtme_command(request: GuestRequest, *, shell: bool) -> list[str]:
         options = ["--pwd", "--disable-monitor", "--qemu-opts", "-no-reboot"]
         return [*command, *options, *_redirect("dmesg", run_dir)]
     command += ["--script-sh", shlex.join(["exec", "/bin/sh", str(share / SCRIPT)])]
-    return [*command, "--qemu-opts", *_redirect("console", run_dir), *_ports(run_dir, share)]
+    command += ["--qemu-opts", *_redirect("console", run_dir), *_ports(run_dir, share)]
+    if request.one_thread:
+        command += ["-accel", "tcg,thread=single"]
+    return command
 
 
 def _qemu(arch: Arch) -> str:

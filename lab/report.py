@@ -144,6 +144,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("configuration", _configuration(data.get("config") or {})),
         ("config digest", (data.get("config") or {}).get("digest")),
         ("accelerator", _with_reason(accelerator)),
+        ("emulation", _emulation(data.get("guest") or {})),
         ("limits", _limits(data.get("limits"))),
         ("boot", _seconds(guest.get("boot_seconds"))),
         ("whole guest", _seconds(guest.get("seconds"))),
@@ -178,6 +179,10 @@ def _configuration(config: dict[str, Any]) -> str:
 def _with_reason(accelerator: dict[str, Any]) -> str:
     name, reason = accelerator.get("name"), accelerator.get("reason")
     return f"{name} ({reason})" if name and reason else str(name or "")
+
+
+def _emulation(guest: dict[str, Any]) -> str:
+    return f"{guest.get('cpus')} processors take turns" if guest.get("one_thread") else ""
 
 
 def _limits(limits: dict[str, float] | None) -> str:

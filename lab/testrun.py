@@ -11,7 +11,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,8 @@ GUEST_ENVIRONMENT = {
 @dataclass(frozen=True)
 class TestOptions:
     """``expression`` is pytest's -k, ``arguments`` go to pytest as they are. ``limits`` replace
-    calibrated ones, by name.
+    calibrated ones, by name. ``since``: only what proves a later patch than this one, and there may
+    be nothing. ``crowded``: other guests or builds want the host's processors.
     """
 
     __test__ = False
@@ -75,11 +76,13 @@ class TestOptions:
     expression: str | None
     arguments: tuple[str, ...]
     limits: Mapping[str, float]
+    since: int = 0
+    crowded: bool = False
 
     @property
     def whole(self) -> bool:
         """Whether all of the suite runs that the profile selects."""
-        return self.expression is None and not self.arguments
+        return self.expression is None and not self.arguments and not self.since
 
     def pytest(self, plan: Plan) -> list[str]:
         """The arguments of pytest, in the guest as on the host."""
@@ -231,7 +234,7 @@ class _Testing:
             command, cwd=PROJECT_ROOT, env=environment, check=False, timeout=COLLECT_SECONDS
         )
         if done.returncode != PYTEST_OK:
-            raise Stopped(_not_collected(done))
+            raise Stopped(_not_collected(done, self._options.since))
         found = [row for line in _lines(events) if (row := journal.guest_event(line))]
         tests = next((row["tests"] for row in found if row["event"] == "collected"), None)
         if tests is None:
@@ -247,6 +250,7 @@ class _Testing:
         profile = self._plan.profile
         return {
             "SECCOMP_LAB_APPLIED": str(self._plan.applied or ""),
+            "SECCOMP_LAB_SINCE": str(self._options.since or ""),
             "SECCOMP_LAB_KERNEL": {CONTROL: "base"}.get(self._plan.kind, self._plan.kind),
             "SECCOMP_LAB_LACKS": ",".join((*profile.lacks, *base_lacks(self._plan.base))),
             "SECCOMP_LAB_SLOWNESS": str(profile.configuration.slowness),
@@ -278,6 +282,9 @@ class _Testing:
         accelerator = choose_accelerator(self._session, self._plan.arch)
         limits = guest_limits(self._plan, accelerator, dict(self._options.limits))
         request = guest_request(self._plan, kernel, accelerator, self._directory, limits)
+        # Of threads that do not all run at once, one spins until another comes to run.
+        turns = self._options.crowded and accelerator.name == "tcg"
+        request = replace(request, one_thread=turns)
         command = self._command(kernel)
         manifest.write(
             self._directory,
@@ -286,6 +293,7 @@ class _Testing:
             guest={
                 "cpus": request.cpus,
                 "memory": request.memory,
+                "one_thread": request.one_thread,
                 "kernel_args": request.kernel_args,
                 "whole": self._options.whole,
                 "command": shlex.join(
@@ -332,8 +340,10 @@ class _Testing:
         return decide(self._view, found, control=control, scan_error=scan_error)
 
 
-def _not_collected(done: proc.Completed) -> Verdict:
+def _not_collected(done: proc.Completed, since: int) -> Verdict:
     """The verdict where the tests cannot even be listed."""
+    if since and done.returncode == PYTEST_NONE:
+        return Verdict(ExitCode.PASSED, f"passed: no test is new since patch {since}")
     code, headline = {
         PYTEST_NONE: (ExitCode.FAILED, "failed: no test is selected"),
         PYTEST_FAILED: (ExitCode.FAILED, "failed: the tests cannot be collected"),

@@ -16,7 +16,7 @@ import hashlib
 import io
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -238,13 +238,6 @@ class Half:
     run: Path | None = None
     seconds: float = 0.0
 
-    def take_over(self, other: Half) -> bool:
-        """Have the guest's results of a step whose kernel is the same, if it passed; whether."""
-        if not other.passed:
-            return False
-        self.cells |= {name: Cell(OK, f"as {other.step.number}") for name in ("boot", "selftests")}
-        return True
-
     @property
     def passed(self) -> bool:
         """Whether nothing was wrong."""
@@ -311,8 +304,8 @@ them again.
 
 @dataclass
 class Waiting:
-    """A step on its way to its row. ``twin`` is one whose kernel is the same: its guest is awaited
-    before another is booted.
+    """A step on its way to its row. ``twin`` is an earlier one that its tests cannot tell from it:
+    if that has passed, what is new is tested, and for this it is waited for.
     """
 
     half: Half
@@ -338,7 +331,7 @@ class Guests:
         self._stop = Event()
         self._thread = ThreadPoolExecutor(1)
         self._waiting: deque[Waiting] = deque()
-        self._last: tuple[str, Half] | None = None
+        self._last: tuple[Seen, Half] | None = None
 
     def take(self, half: Half, stages: Stages | None) -> None:
         """Have a step tested, or told as it is if there is no kernel to boot, after those that are
@@ -346,17 +339,16 @@ class Guests:
         """
         item = Waiting(half)
         if stages is not None:
-            seen = _seen_by_tests(half.step.plan, stages.kernel)
+            seen = Seen.of(half.step.plan, stages.kernel)
             # The next step is built in the same place.
             image = self._directory / f"image-{half.step.number}"
             shutil.copyfile(stages.kernel.build.image, image)
             build = replace(stages.kernel.build, image=image)
             item.stages = replace(stages, kernel=replace(stages.kernel, build=build))
-            if self._last is not None and self._last[0] == seen:
+            if self._last is not None and self._last[0].is_in(seen):
                 item.twin = self._last[1]
-            else:
-                self._last = seen, half
-                item.future = self._thread.submit(self._boot, half, item.stages)
+            self._last = seen, half
+            item.future = self._thread.submit(self._boot, half, item.stages, item.twin)
         self._waiting.append(item)
         self.wait(AHEAD)
 
@@ -370,16 +362,14 @@ class Guests:
                 pass
             if item.future is not None:
                 item.future.result()
-            elif item.twin and item.stages and not item.half.take_over(item.twin):
-                self._boot(item.half, item.stages)
             self._waiting.popleft()
             self._tell(item.half.row())
 
     def _help(self) -> bool:
         """Boot, here, the first guest that has not begun; whether there was one."""
         for item in self._waiting:
-            if item.stages and item.future and item.future.cancel():
-                self._boot(item.half, item.stages)
+            if item.stages and item.future and not item.twin and item.future.cancel():
+                self._boot(item.half, item.stages, None)
                 item.future = Future()
                 item.future.set_result(None)
                 return True
@@ -392,20 +382,21 @@ class Guests:
         for image in self._directory.glob("image-*"):
             image.unlink()
         for item in self._waiting:
-            if item.twin or (item.future and (item.future.cancelled() or item.future.exception())):
+            if item.future and (item.future.cancelled() or item.future.exception()):
                 break
             self._tell(item.half.row())
         self._waiting.clear()
 
-    def _boot(self, half: Half, stages: Stages) -> None:
+    def _boot(self, half: Half, stages: Stages, twin: Half | None) -> None:
         started = monotonic()
+        since = twin.step.number if twin and twin.passed else 0
         ui = Ui(quiet=True, stream=self._session.ui.stream, results=io.StringIO())
+        session = Session(self._session.cache, ui)
         begun = list[Path]()
         hooks = Hooks(begun.append, stages.tell, self._go_on)
+        options = TestOptions(None, (), {}, since, crowded=True)
         try:
-            code = run_tests(
-                Session(self._session.cache, ui), half.step.plan, TestOptions(None, (), {}), hooks
-            )
+            code = run_tests(session, half.step.plan, options, hooks)
             half.codes.append(ExitCode(code))
         except LabError as error:
             half.codes.append(error.exit_code)
@@ -414,7 +405,7 @@ class Guests:
                 half.wrong.append(error.message)
         if begun:
             half.run = begun[0]
-            half.wrong += filter(None, [_tested(begun[0], half.cells)])
+            half.wrong += filter(None, [_tested(begun[0], half.cells, since)])
         half.seconds += monotonic() - started
         stages.kernel.build.image.unlink()
 
@@ -423,10 +414,32 @@ class Guests:
             raise KeyboardInterrupt
 
 
-def _seen_by_tests(plan: Plan, kernel: Kernel) -> str:
-    """All that the suite sees of a step, which a patch to other programs and tests leaves alone."""
-    image = hashlib.sha256(kernel.build.image.read_bytes()).hexdigest()
-    return "\0".join((plan.kind, image, kernel.artifacts.key))
+@dataclass(frozen=True)
+class Seen:
+    """All that the suite sees of a step: its image and, by name, the guest's files, as digests."""
+
+    kind: str
+    image: str
+    files: Mapping[str, str]
+
+    @classmethod
+    def of(cls, plan: Plan, kernel: Kernel) -> Seen:
+        """What there is to see of a kernel."""
+        made = kernel.artifacts
+        files = {name: _digest(made.directory / name) for name in made.files}
+        return cls(plan.kind, _digest(kernel.build.image), files)
+
+    def is_in(self, later: Seen) -> bool:
+        """Whether tests that ran on this would see the same on ``later``, which may have files
+        that they do not know of.
+        """
+        same = (self.kind, self.image) == (later.kind, later.image)
+        return same and self.files.items() <= later.files.items()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
@@ -464,14 +477,22 @@ def _built(kernel: Kernel) -> Cell:
     return Cell(OK, f"{build.seconds:.0f} s{warned}" if build.fresh else "as before")
 
 
-def _tested(directory: Path, done: dict[str, Cell]) -> str:
-    """Fill in what a test run came to; its headline if it did not pass."""
+def _tested(directory: Path, done: dict[str, Cell], since: int) -> str:
+    """Fill in what a test run came to; its headline if it did not pass. What it left out has passed
+    ``since`` that patch.
+    """
     run = report.Run.load(directory)
     passed = run.code == ExitCode.PASSED
     up = run.view.guest.get("boot_seconds")
-    done["boot"] = Cell(OK, f"{up:.0f} s") if isinstance(up, int | float) else Cell(BAD)
-    counts = ", ".join(f"{count} {state}" for state, count in run.view.counts().items())
-    done["selftests"] = Cell(OK if passed else BAD, counts)
+    counts = [f"{count} {state}" for state, count in run.view.counts().items()]
+    counts += [f"as {since}"] * bool(since)
+    if isinstance(up, int | float):
+        done["boot"] = Cell(OK, f"{up:.0f} s")
+    elif since and passed:
+        done["boot"] = Cell(OK, f"as {since}")
+    else:
+        done["boot"] = Cell(BAD)
+    done["selftests"] = Cell(OK if passed else BAD, ", ".join(counts))
     return "" if passed else run.headline
 
 

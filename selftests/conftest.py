@@ -4,7 +4,8 @@ Environment: ``SECCOMP_LAB_KERNEL`` is ``series`` (default) or ``base``; ``SECCO
 names a file that gets one JSON object per line; ``SECCOMP_LAB_GUEST`` is what the lab built for
 the guest; ``SECCOMP_LAB_LACKS`` names, with commas, what this guest may lack;
 ``SECCOMP_LAB_ALSO`` names directories that are otherwise left out; ``SECCOMP_LAB_APPLIED`` is how
-many patches the kernel has, if not all: a test that proves a later one too is left out;
+many patches the kernel has, if not all: a test that proves a later one too is left out, and one
+that proves none after ``SECCOMP_LAB_SINCE``, on a kernel that is what it was then;
 ``SECCOMP_LAB_SLOWNESS`` is how many times longer than with the default kernel things may take;
 ``SECCOMP_LAB_LIMIT`` is the time for one test, in seconds, else 90 times that.
 
@@ -42,6 +43,7 @@ LIMIT = round(float(os.environ.get("SECCOMP_LAB_LIMIT", 90 * child.SLOWNESS)))
 """Seconds for one test, under emulation on a busy machine."""
 
 ALSO = frozenset(os.environ.get("SECCOMP_LAB_ALSO", "").split(","))
+SINCE = int(os.environ.get("SECCOMP_LAB_SINCE") or 0)
 collect_ignore = sorted({"off", "debug", "triggers"} - ALSO)
 """For kernels of their own: collected where they are named, or among the others by ALSO (pytest
 drops a directory that is named beside the one above it).
@@ -138,9 +140,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     unknown = [item.nodeid for item in items if set(patches_of(item)) - set(features.PROBES)]
     if unnamed or unknown:
         raise pytest.UsageError(f"tests without @pytest.mark.patch(1..12): {unnamed + unknown}")
-    early = [item for item in items if max(patches_of(item)) <= APPLIED]
-    config.hook.pytest_deselected(items=[item for item in items if item not in early])
-    items[:] = sorted(early, key=_order)
+    wanted = [item for item in items if SINCE < max(patches_of(item)) <= APPLIED]
+    config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
+    items[:] = sorted(wanted, key=_order)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -206,6 +206,15 @@ def test_kvm_is_left_to_virtme_ng_where_it_works(
     made = GuestRequest(Path("/v"), ARCHES[0], "kvm", 2, 512, (), tmp_path, "n", Limits())
     assert "--disable-kvm" not in virtme_command(made, shell=False)
     assert "--script-sh" not in virtme_command(made, shell=True)
+
+
+def test_emulated_processors_take_turns_if_they_are_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boot, "_qemu", lambda arch: arch.qemu)
+    made = request(tmp_path)
+    assert "thread=single" not in " ".join(virtme_command(made, shell=False))
+    assert virtme_command(replace(made, one_thread=True), shell=False)[-1] == "tcg,thread=single"
 
 
 def test_the_guests_script_is_quoted_and_valid_shell(tmp_path: Path) -> None:

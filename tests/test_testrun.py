@@ -79,12 +79,20 @@ class World:
         self.booted += 1
         return launcher(request.run_dir, self.steps)
 
-    def run(self, *, control: bool = False, k: str | None = None, **limits: float) -> int:
+    def run(
+        self,
+        *,
+        control: bool = False,
+        k: str | None = None,
+        since: int = 0,
+        crowded: bool = False,
+        **limits: float,
+    ) -> int:
         profile = replace(PROFILES[0], selection=(str(self.suite),))
         patches = Path("/nowhere/patches")
         plan = Plan("linux-7.3", False, patches, control, profile, ARCHES[0])
         session = Session(self.cache, self.recorder.ui)
-        return testrun.run_tests(session, plan, TestOptions(k, (), limits))
+        return testrun.run_tests(session, plan, TestOptions(k, (), limits, since, crowded))
 
     @property
     def last(self) -> report.Run:
@@ -207,6 +215,24 @@ def test_a_selection_of_nothing_is_1_without_a_boot(world: World) -> None:
     assert world.run(k="nothing_of_that_name") == ExitCode.FAILED
     assert world.booted == 0
     assert world.last.headline == "failed: no test is selected"
+
+
+@pytest.mark.parametrize(("kvm_works", "turns"), [(False, True), (True, False)])
+def test_processors_of_an_emulated_guest_take_turns_in_a_crowd(
+    world: World, monkeypatch: pytest.MonkeyPatch, kvm_works: bool, turns: bool
+) -> None:
+    monkeypatch.setattr(kvm, "probe", lambda *_: kvm.KvmResult(kvm_works, "a guest ran"))
+    world.steps = whole("passed", "passed", 0)
+    assert world.run(crowded=True) == ExitCode.PASSED
+    assert world.last.manifest["guest"]["one_thread"] is turns
+    assert ("2 processors take turns" in world.recorder.results.getvalue()) is turns
+
+
+def test_nothing_new_on_a_kernel_that_has_passed_is_0_without_a_boot(world: World) -> None:
+    (world.suite / "test_toy.py").write_text("")
+    assert world.run(since=11) == ExitCode.PASSED
+    assert world.booted == 0
+    assert world.last.headline == "passed: no test is new since patch 11"
 
 
 def test_a_test_that_cannot_be_read_is_1_without_a_boot(world: World) -> None:

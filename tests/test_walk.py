@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ class World:
         self.patches = make_patches(self.kernel, root / "patches")
         self.ends: dict[int, int | BaseException] = {}
         self.kernels: dict[int, str] = {}
+        self.files: dict[int, dict[str, str]] = {}
+        self.new_tests = True
         self.done: list[str] = []
         self.checks: dict[int, CheckResult] = {}
         self.during: Callable[[Hooks], None] = lambda _: None
@@ -66,9 +69,15 @@ class World:
         if isinstance(end, LabError | KeyboardInterrupt):
             raise end
         self.image.write_text(self.kernels.get(step.number, f"kernel {step.number}"))
-        return walk.Stages(self.built, {"build": {"release": str(step.number)}})
+        files = self.files.get(step.number, {})
+        guest = self.built.artifacts.directory / f"guest-{step.number}"
+        guest.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (guest / name).write_text(content)
+        built = replace(self.built, artifacts=GuestArtifacts(guest, "", tuple(files)))
+        return walk.Stages(built, {"build": {"release": str(step.number)}})
 
-    def _test(self, _: Session, plan: Plan, __: TestOptions, hooks: Hooks) -> int:
+    def _test(self, _: Session, plan: Plan, options: TestOptions, hooks: Hooks) -> int:
         run = rundir.create(self.cache, plan.kind)
         hooks.begun(run.path)
         manifest.write(run.path, id=run.id, kind=plan.kind)
@@ -81,10 +90,14 @@ class World:
         name = f"kernel {plan.applied}"
         assert kernel.build.image.read_text() == self.kernels.get(plan.applied or 0, name)
         self.during(hooks)
-        self.done.append(f"test {plan.applied}")
+        self.done.append(f"test {plan.applied}" + f" since {options.since}" * bool(options.since))
         code = self.ends.get(plan.applied or 0, 0)
         assert isinstance(code, int)
         journal = Journal(run.path)
+        if options.since and not self.new_tests:
+            journal.write("verdict", code=code, headline="no test is new", reasons=[])
+            journal.close()
+            return code
         journal.write("collected", tests=[{"id": "test_a.py::test_b", "patches": [1]}])
         outcome = "failed" if code else ("absent" if plan.control else "passed")
         journal.write("result", id="test_a.py::test_b", outcome=outcome, seconds=0.1)
@@ -196,21 +209,54 @@ def test_what_has_passed_is_not_done_again(
     assert world.done == ALL
 
 
-def test_what_leaves_kernel_and_guest_files_as_they_were_is_not_booted_again(
-    world: World,
-) -> None:
+SINCE_FIRST = [*ALL[:-1], "test 2 since 1"]
+"""The second patch's kernel is the first's: only what is new is tested."""
+
+
+def test_on_a_kernel_that_has_passed_only_new_tests_are_run(world: World) -> None:
     world.kernels[2] = "kernel 1"
     assert world.walk() == ExitCode.PASSED
-    assert world.done == [step for step in ALL if step != "test 2"]
-    (directory,) = (path for path in rundir.known(world.cache) if path.name.endswith("-walk"))
-    assert (directory / walk.TABLE).read_text().count("ok as 1") == 2
+    assert world.done == SINCE_FIRST
+    assert "ok 1 passed, as 1" in the_table(world)
 
 
-def test_a_kernel_that_has_failed_is_booted_again(world: World) -> None:
+def test_without_new_tests_there_is_no_guest(world: World) -> None:
+    world.kernels[2] = "kernel 1"
+    world.new_tests = False
+    assert world.walk() == ExitCode.PASSED
+    assert the_table(world).count("ok as 1") == 2
+
+
+def test_files_that_are_new_are_seen_by_new_tests_only(world: World) -> None:
+    world.kernels[2] = "kernel 1"
+    world.files = {1: {"libbpf.so": "the old one"}, 2: {"libbpf.so": "the old one", "sample": "x"}}
+    assert world.walk() == ExitCode.PASSED
+    assert world.done == SINCE_FIRST
+    world.files[2]["libbpf.so"] = "another"
+    assert world.walk("--again") == ExitCode.PASSED
+    assert world.done == ALL
+    del world.files[2]["libbpf.so"]
+    assert world.walk("--again") == ExitCode.PASSED
+    assert world.done == ALL
+
+
+def test_a_kernel_that_has_failed_is_booted_for_all_again(world: World) -> None:
     world.kernels[2] = "kernel 1"
     world.ends[1] = 1
     world.walk()
     assert world.done == ALL
+
+
+def test_what_is_new_can_fail(world: World) -> None:
+    world.kernels[2] = "kernel 1"
+    world.ends[2] = 1
+    assert world.walk() == ExitCode.FAILED
+    assert "BAD 1 failed, as 1" in the_table(world)
+
+
+def the_table(world: World) -> str:
+    """Of the last walk."""
+    return (rundir.find(world.cache, walk.KIND) / walk.TABLE).read_text()
 
 
 def test_a_guest_runs_while_the_next_step_is_built(world: World) -> None:
