@@ -281,6 +281,8 @@ class _Made:
     def _bpf(self, source: Path, output: Path) -> None:
         system = ["-isystem", str(self.resources), *self._includes()]
         target = [f"-I{GALLERY}", f"-D__TARGET_ARCH_{self.request.arch.bpf_target}"]
+        # The same source gives the same object, though the place is another each time.
+        target += [f"-ffile-prefix-map={output.parent}=."]
         _cc([self.clang, *BPF_FLAGS, *system, *target, "-c", source, "-o", output], source)
 
 

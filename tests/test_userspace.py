@@ -98,6 +98,16 @@ def test_a_set_is_made_once(workshop: Workshop, guest: Callable[[], GuestArtifac
     )
 
 
+def test_where_a_set_is_made_is_not_in_it(
+    workshop: Workshop, guest: Callable[[], GuestArtifacts]
+) -> None:
+    guest()
+    (line,) = (line for line in workshop.log.read_text().splitlines() if "/made.bpf.c" in line)
+    words = line.split()
+    place = Path(words[words.index("-c") + 1]).parent
+    assert f"-ffile-prefix-map={place}=." in words
+
+
 def test_the_base_has_no_sample(guest: Callable[[str], GuestArtifacts]) -> None:
     assert "test_seccomp" not in guest("base").files
 
