@@ -302,6 +302,9 @@ them again.
 """
 
 
+POLL_SECONDS = 0.1
+
+
 @dataclass
 class Waiting:
     """A step on its way to its row. ``twin`` is an earlier one that its tests cannot tell from it:
@@ -310,8 +313,9 @@ class Waiting:
 
     half: Half
     stages: Stages | None = None
-    twin: Half | None = None
+    twin: Waiting | None = None
     future: Future[None] | None = None
+    tested: Event = field(default_factory=Event)
 
     @property
     def done(self) -> bool:
@@ -331,7 +335,7 @@ class Guests:
         self._stop = Event()
         self._thread = ThreadPoolExecutor(1)
         self._waiting: deque[Waiting] = deque()
-        self._last: tuple[Seen, Half] | None = None
+        self._last: tuple[Seen, Waiting] | None = None
 
     def take(self, half: Half, stages: Stages | None) -> None:
         """Have a step tested, or told as it is if there is no kernel to boot, after those that are
@@ -347,8 +351,8 @@ class Guests:
             item.stages = replace(stages, kernel=replace(stages.kernel, build=build))
             if self._last is not None and self._last[0].is_in(seen):
                 item.twin = self._last[1]
-            self._last = seen, half
-            item.future = self._thread.submit(self._boot, half, item.stages, item.twin)
+            self._last = seen, item
+            item.future = self._thread.submit(self._boot, item, item.stages)
         self._waiting.append(item)
         self.wait(AHEAD)
 
@@ -369,7 +373,7 @@ class Guests:
         """Boot, here, the first guest that has not begun; whether there was one."""
         for item in self._waiting:
             if item.stages and item.future and not item.twin and item.future.cancel():
-                self._boot(item.half, item.stages, None)
+                self._boot(item, item.stages)
                 item.future = Future()
                 item.future.set_result(None)
                 return True
@@ -387,9 +391,9 @@ class Guests:
             self._tell(item.half.row())
         self._waiting.clear()
 
-    def _boot(self, half: Half, stages: Stages, twin: Half | None) -> None:
-        started = monotonic()
-        since = twin.step.number if twin and twin.passed else 0
+    def _boot(self, item: Waiting, stages: Stages) -> None:
+        since = self._since(item.twin) if item.twin else 0
+        half, started = item.half, monotonic()
         ui = Ui(quiet=True, stream=self._session.ui.stream, results=io.StringIO())
         session = Session(self._session.cache, ui)
         begun = list[Path]()
@@ -408,6 +412,13 @@ class Guests:
             half.wrong += filter(None, [_tested(begun[0], half.cells, since)])
         half.seconds += monotonic() - started
         stages.kernel.build.image.unlink()
+        item.tested.set()
+
+    def _since(self, twin: Waiting) -> int:
+        """The patch whose tests need not be run again; 0 if they have to be."""
+        while not twin.tested.wait(POLL_SECONDS):
+            self._go_on()
+        return twin.half.step.number if twin.half.passed else 0
 
     def _go_on(self) -> None:
         if self._stop.is_set():

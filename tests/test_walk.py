@@ -45,6 +45,7 @@ class World:
         self.done: list[str] = []
         self.checks: dict[int, CheckResult] = {}
         self.during: Callable[[Hooks], None] = lambda _: None
+        self.while_testing: dict[int, Callable[[], None]] = {}
         self.before: Callable[[int], None] = lambda _: None
         self.image = root / "image"
         configured: Any = None
@@ -90,6 +91,7 @@ class World:
         name = f"kernel {plan.applied}"
         assert kernel.build.image.read_text() == self.kernels.get(plan.applied or 0, name)
         self.during(hooks)
+        self.while_testing.get(plan.applied or 0, lambda: None)()
         self.done.append(f"test {plan.applied}" + f" since {options.since}" * bool(options.since))
         code = self.ends.get(plan.applied or 0, 0)
         assert isinstance(code, int)
@@ -243,6 +245,23 @@ def test_files_that_are_new_are_seen_by_new_tests_only(world: World) -> None:
 def test_a_kernel_that_has_failed_is_booted_for_all_again(world: World) -> None:
     world.kernels[2] = "kernel 1"
     world.ends[1] = 1
+    world.walk()
+    assert world.done == ALL
+
+
+def test_a_kernel_that_is_still_tested_has_not_passed(world: World) -> None:
+    """Two guests run, and the one of the kernel before is not the one that ends first."""
+    world.kernels[2] = "kernel 1"
+    world.ends[1] = 1
+
+    def outlast_the_base() -> None:
+        wait_for(lambda: "test 0" in world.done)
+        time.sleep(0.5)
+
+    world.while_testing = {
+        0: lambda: wait_for(lambda: "build 2" in world.done),
+        1: outlast_the_base,
+    }
     world.walk()
     assert world.done == ALL
 
