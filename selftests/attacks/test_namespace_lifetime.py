@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,10 +28,10 @@ from selftests.harness.asm import (
     store,
 )
 from selftests.harness.bpf import Map, Prog, map_create, prog_load
-from selftests.harness.handing import BY_ID, from_namespace
+from selftests.harness.handing import BY_DESCRIPTOR, BY_ID, from_namespace
 from selftests.harness.lifetimes import eventually
 from selftests.harness.memory import filtered_by, load_reader, report_map
-from selftests.harness.privileges import sysctl
+from selftests.harness.privileges import get_sysctl, sysctl
 from selftests.harness.sys import address, buffer, error_of, no_new_privs, prctl
 from selftests.harness.uapi import NR
 
@@ -40,8 +41,16 @@ SECRET = buffer(b"do not tell anybody more")
 MAX_NAMESPACES = "user/max_user_namespaces"
 
 
-def all_are_gone() -> bool:
-    """Whether the loaders' namespaces go: the user who owned them may have one only, and gets it.
+@pytest.fixture(autouse=True)
+def _the_limit_is_put_back() -> Iterator[None]:
+    """Also if a case is killed while it has another."""
+    with sysctl(MAX_NAMESPACES, get_sysctl(MAX_NAMESPACES)):
+        yield
+
+
+def all_are_gone(seconds: float = 20.0) -> bool:
+    """Whether the loaders' namespaces go in time: the user who owned them may have one only, and
+    gets it.
 
     Nobody else may need any meanwhile: a worker frees them, soon but not at once.
     """
@@ -50,7 +59,21 @@ def all_are_gone() -> bool:
         return privileges.as_user(lambda: error_of(privileges.enter_user_namespace))
 
     with sysctl(MAX_NAMESPACES, 1):
-        return eventually(lambda: another() == 0)
+        return eventually(lambda: another() == 0, seconds)
+
+
+@pytest.mark.patch(2)
+def test_a_descriptor_out_of_a_namespace_keeps_it(bpffs_for_all: Path) -> None:
+    """As that of any file does (f_cred): what the other tests look for would be seen."""
+
+    def case() -> tuple[bool, bool]:
+        report = map_create()
+        prog = from_namespace(BY_DESCRIPTOR, bpffs_for_all, lambda: prog_load(ids(report)))
+        held = not all_are_gone(2.0 * child.SLOWNESS)
+        prog.close()
+        return held, all_are_gone()
+
+    assert child.run(case, child.LONG) == (True, True)
 
 
 @pytest.mark.patch(10)
@@ -107,7 +130,7 @@ def test_ids_are_the_running_tasks_when_the_loaders_namespaces_are_gone(
 def test_programs_keep_no_namespace_alive(bpffs_for_all: Path) -> None:
     """Sixteen filters, each out of a namespace of its own and all in use: none of these is left.
 
-    An open descriptor would hold its opener's namespace, as that of any file does (f_cred).
+    An open descriptor would hold its opener's namespace.
     """
     filters = 16
 

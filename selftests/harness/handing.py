@@ -253,6 +253,9 @@ BY_ID = next(route for route in ROUTES if route.name == "by_id")
 file does (f_cred), ends with him.
 """
 
+BY_DESCRIPTOR = next(route for route in ROUTES if route.name == "SCM_RIGHTS")
+"""The route on which it is that very descriptor that is handed over."""
+
 
 def handed_over(
     route: Route, directory: Path, give: Callable[[Callable[[Prog], None]], None]
