@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The lab: from a patch series and a base tree to a verdict on a booted kernel."""
 
 from pathlib import Path

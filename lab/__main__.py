@@ -1,6 +1,7 @@
+# SPDX-License-Identifier: MIT
 """``python -m lab``."""
 
-from lab.cli import main
+from lab.cli.app import main
 
 if __name__ == "__main__":
     main()

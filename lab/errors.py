@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What can go wrong, and the exit code each kind ends with."""
 
 from enum import IntEnum

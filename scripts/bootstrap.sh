@@ -1,7 +1,8 @@
+# SPDX-License-Identifier: MIT
 # Sourced by the scripts beside it: brings python, git and a private tox, then runs tox.
 #
 # On Debian and Ubuntu missing packages are installed, as root or by sudo; elsewhere they are named.
-# What the kernel build itself needs is `lab doctor --install`'s business (lab/tools.toml).
+# What the kernel build itself needs is `lab doctor --install`'s business (lab/host/tools.toml).
 
 set -eu
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Fixtures shared by the lab's tests: each test has a cache, a home and a server of its own."""
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.cache import Cache
+from lab.core.cache import Cache
 from tests.support import FakeSite, Recorder, make_kernel, serve
 
 

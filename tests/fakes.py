@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A fake toolchain, a fake tree that "configures" and "builds" with it, and a fake launcher."""
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from lab.arches import ARCHES, Arch
-from lab.gitrepo import Git, identity
-from lab.toolchain import Toolchain
-from lab.tree import TreeResult
+from lab.kernel.arches import ARCHES, Arch
+from lab.kernel.toolchain import Toolchain
+from lab.source.git import Git, identity
+from lab.source.tree import TreeResult
 
 ARCH: Arch = replace(ARCHES[0], debug_info=False)
 """An architecture whose image needs no strip(1)."""

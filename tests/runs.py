@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Finished runs for the tests of what reads them."""
 
 from __future__ import annotations
@@ -7,10 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lab import manifest, rundir
-from lab.benchmark import model
-from lab.cache import Cache
-from lab.journal import Journal
+from lab.core.cache import Cache
+from lab.runs import bench_figures, manifest, rundir
+from lab.runs.journal import Journal
 
 PATCHES = (
     {"number": 1, "title": "The first", "patch_id": "a" * 40, "applied": True},
@@ -101,4 +101,4 @@ def write_bench(directory: Path, *tables: dict[str, Any], **fields: Any) -> None
         **{"kernel": "7.3.4", "jit": "1", "notes": ["a note"], "tables": tables},
         **fields,
     }
-    (directory / model.NAME).write_text(json.dumps(data))
+    (directory / bench_figures.NAME).write_text(json.dumps(data))

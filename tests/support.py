@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the tests build their small worlds from: a toy kernel tree, archives, patches, a server."""
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import Literal
 
 import pytest
 
-from lab.gitrepo import Git, identity
-from lab.ui import Ui
+from lab.core.ui import Ui
+from lab.source.git import Git, identity
 
 VERSION = "7.3.4"
 

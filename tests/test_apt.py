@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The private apt: reading the machine's sources lists, choosing mirrors, asking apt."""
 
 from __future__ import annotations
@@ -6,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from lab import apt, proc
-from lab.apt import ARCHIVES, PrivateApt, SourceEntry, machine_entries, mirrors, parse_uris
-from lab.cache import Cache
+from lab.core import proc
+from lab.core.cache import Cache
+from lab.core.proc import Completed
 from lab.errors import LabError, Unavailable
-from lab.osrelease import OsRelease
-from lab.proc import Completed
+from lab.host import apt
+from lab.host.apt import ARCHIVES, PrivateApt, SourceEntry, machine_entries, mirrors, parse_uris
+from lab.host.osrelease import OsRelease
 from tests.support import FakeSite, Recorder
 
 DEBIAN = OsRelease.parse('ID=debian\nVERSION_CODENAME=bookworm\nPRETTY_NAME="Debian 12"\n')

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Stage base: pins, stand-ins, reproducible imports, git bases, the user's own tree."""
 
 from __future__ import annotations
@@ -11,10 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from lab import base as module
-from lab import kernelorg
-from lab.apt import Package, PrivateApt
-from lab.base import (
+from lab.core.cache import Cache
+from lab.errors import LabError, Unavailable, UsageError
+from lab.host import kernelorg
+from lab.host.apt import Package, PrivateApt
+from lab.host.download import Mismatch
+from lab.host.kernelorg import Release, Site
+from lab.source import base as module
+from lab.source.base import (
     BASES,
     ArchiveBase,
     BaseRequest,
@@ -27,11 +32,7 @@ from lab.base import (
     makefile_version,
     resolve,
 )
-from lab.cache import Cache
-from lab.download import Mismatch
-from lab.errors import LabError, Unavailable, UsageError
-from lab.gitrepo import Git
-from lab.kernelorg import Release, Site
+from lab.source.git import Git
 from tests.support import Recorder, make_deb, make_kernel, make_repository, make_tarball
 
 PINNED = "7.3.4-1~bpo13+1"
@@ -64,7 +65,7 @@ class FakeArchive:
 
     def download(self, package: Package, target: Path, ui: object) -> Path:
         del ui
-        from lab.download import verify
+        from lab.host.download import verify
 
         path = dict(self.offers)[package.version]
         target.parent.mkdir(exist_ok=True)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`lab bench`: arithmetic, tables, result, and whole runs with a guest that plays steps."""
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from typing import Any
 
 import pytest
 
-from lab import boot, journal, kvm, report, rundir
-from lab.arches import ARCHES
-from lab.benchmark import compare, model, result
-from lab.benchmark import run as bench_run
-from lab.benchmark.compare import (
+from lab.cli.app import run_cli
+from lab.core.cache import Cache
+from lab.core.session import Session
+from lab.errors import ExitCode, LabError
+from lab.guest import boot, kvm
+from lab.jobs.bench import compare, result
+from lab.jobs.bench import run as bench_run
+from lab.jobs.bench.compare import (
     BASE,
     FASTER,
     ORDER,
@@ -28,11 +32,10 @@ from lab.benchmark.compare import (
     Side,
     comparisons,
 )
-from lab.benchmark.figures import Figure, quartile_distance, ratio, summarize
-from lab.benchmark.model import Goal
-from lab.benchmark.result import Collected, table_document, text
-from lab.benchmark.run import BenchOptions, boots_of, run_bench
-from lab.benchmark.tables import (
+from lab.jobs.bench.figures import Figure, quartile_distance, ratio, summarize
+from lab.jobs.bench.result import Collected, table_document, text
+from lab.jobs.bench.run import BenchOptions, boots_of, run_bench
+from lab.jobs.bench.tables import (
     BOTH_KERNELS,
     CALLS,
     EXTENDED,
@@ -44,14 +47,15 @@ from lab.benchmark.tables import (
     make_tables,
     threads,
 )
-from lab.build import BuildResult
-from lab.cache import Cache
-from lab.cli import run_cli
-from lab.errors import ExitCode, LabError
-from lab.options import Session
-from lab.pipeline import Configured, Kernel, Plan
-from lab.profiles import find_profile
-from lab.userspace import NATIVE, GuestArtifacts
+from lab.kernel.arches import ARCHES
+from lab.kernel.build import BuildResult
+from lab.kernel.pipeline import Configured, Kernel, Plan
+from lab.kernel.profiles import find_profile
+from lab.kernel.userspace import NATIVE, GuestArtifacts
+from lab.runs import bench_figures, journal, rundir
+from lab.runs.bench_figures import Goal
+from lab.runs.run import Run
+from lab.runs.rundir import HTML
 from selftests.bench import __main__ as guest_main
 from selftests.bench import filters, measure
 from selftests.harness import uapi
@@ -501,15 +505,15 @@ def test_a_row_that_lost_its_way_has_no_samples() -> None:
 
 def test_what_is_written_is_read_as_it_was() -> None:
     document = json.loads(json.dumps(toy_result()))
-    assert json.loads(json.dumps(model.document(model.read(document)))) == document
+    assert json.loads(json.dumps(bench_figures.document(bench_figures.read(document)))) == document
 
 
 def test_numbers_have_the_digits_that_they_are_good_for() -> None:
-    bench = model.read(toy_result())
+    bench = bench_figures.read(toy_result())
     (table,) = bench.tables
     rows = [replace(table.rows[0], median=12345.6, low=4.26, high=None)]
     ratios = [replace(table.ratios[0], value=1.0512)]
-    document = model.document(
+    document = bench_figures.document(
         replace(bench, tables=(replace(table, rows=tuple(rows), ratios=tuple(ratios)),))
     )
     lines = [line.split() for line in text(document)]
@@ -629,12 +633,12 @@ class World:
         return run_bench(session, plan, BenchOptions(**{**chosen, **options}))
 
     @property
-    def last(self) -> report.Run:
-        return report.Run.load(rundir.find(self.cache, "last"))
+    def last(self) -> Run:
+        return Run.load(rundir.find(self.cache, "last"))
 
     @property
     def result(self) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads((self.last.path / model.NAME).read_text())
+        document: dict[str, Any] = json.loads((self.last.path / bench_figures.NAME).read_text())
         check_schema(document)
         return document
 
@@ -768,7 +772,7 @@ def test_a_stage_that_fails_is_in_the_run_directory(
         world.run()
     assert (world.last.code, world.last.headline) == (3, "infrastructure: No kernel.")
     assert world.last.reasons == ["Build one."]
-    assert not (world.last.path / model.NAME).exists()
+    assert not (world.last.path / bench_figures.NAME).exists()
 
 
 def test_an_interrupted_run_keeps_what_it_has(
@@ -868,7 +872,7 @@ def test_the_streams_of_a_boot_that_is_lost_are_named_and_listed(world: World) -
     assert "The guest's streams are in guests/2-series." in world.last.reasons
     rows = world.result["tables"][0]["rows"]
     assert {row["median"] for row in rows if row["group"] == SERIES} == {None}
-    page = (world.last.path / report.HTML).read_text()
+    page = (world.last.path / HTML).read_text()
     for name in ("1-base", "2-series"):
         assert f'href="guests/{name}/console.log"' in page
         assert f'href="guests/{name}/stderr.log"' in page
@@ -908,7 +912,7 @@ def test_wrong_input_is_2(
 
 def asked(monkeypatch: pytest.MonkeyPatch, cache: Cache, *arguments: str) -> BenchOptions:
     """What the command makes of its options."""
-    from lab import commands_bench
+    from lab.cli import bench
 
     given: list[BenchOptions] = []
 
@@ -916,7 +920,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, cache: Cache, *arguments: str) -> Ben
         given.append(options)
         return 0
 
-    monkeypatch.setattr(commands_bench, "run_bench", run)
+    monkeypatch.setattr(bench, "run_bench", run)
     assert run_cli(["bench", *arguments, "--cache", str(cache.root)]) == ExitCode.PASSED
     return given[0]
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Guests without a kernel: a fake launcher plays what QEMU would do."""
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from lab import boot
-from lab.arches import ARCHES
-from lab.boot import GuestEnd, GuestRequest, Listeners, run_guest, virtme_command
-from lab.deadline import Limits
-from lab.guest_script import GuestCommand, script, write_shims
+from lab.core.deadline import Limits
+from lab.guest import boot
+from lab.guest.boot import GuestEnd, GuestRequest, Listeners, run_guest, virtme_command
+from lab.guest.script import GuestCommand, script, write_shims
+from lab.kernel.arches import ARCHES
 from tests.fakes import launcher
 
 COMMAND = GuestCommand(("true",), Path("/"), {})
@@ -151,8 +152,8 @@ def test_no_process_is_left_that_ignores_sigterm(
 DRIVER = """
 import sys
 from pathlib import Path
-from lab import boot
-from lab.cli import _terminate
+from lab.guest import boot
+from lab.cli.app import _terminate
 import signal
 from tests import test_boot
 from tests.fakes import launcher

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Stage build, with a fake make."""
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.build import BuildRequest, BuildResult, ensure_build
-from lab.config import ConfigResult
 from lab.errors import LabError
+from lab.kernel.build import BuildRequest, BuildResult, ensure_build
+from lab.kernel.config import ConfigResult
 from tests.fakes import ARCH, Workshop, make_workshop
 from tests.support import Recorder
 
@@ -95,7 +96,7 @@ def test_an_interrupted_build_leaves_no_stamp(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lab.ui.PlainProgress.advance", interrupt)
+    monkeypatch.setattr("lab.core.ui.PlainProgress.advance", interrupt)
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         build(slow)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The cache: where it is, atomic writes, locks between processes."""
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from lab.cache import Cache, atomic_write
+from lab.core.cache import Cache, atomic_write
 from lab.errors import UsageError
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from lab.cache import Cache
+from lab.core.cache import Cache
 with Cache(Path(sys.argv[1])).lock(sys.argv[2], "building"):
     print("held", flush=True)
     time.sleep(float(sys.argv[3]))
@@ -96,7 +97,7 @@ def test_same_process_may_lock_twice_and_release_once_more(cache: Cache) -> None
             pass
         done = subprocess.run(
             [sys.executable, "-c", "import sys\nfrom pathlib import Path\n"
-             "from lab.cache import Cache\n"
+             "from lab.core.cache import Cache\n"
              "with Cache(Path(sys.argv[1])).try_lock('a') as free: print(free)", str(cache.root)],
             capture_output=True, text=True, check=True,
         )  # fmt: skip

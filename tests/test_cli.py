@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The command line: exit codes, messages, signals."""
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from pathlib import Path
 import click
 import pytest
 
-from lab import cli
-from lab.cli import COMMANDS, run_cli
+from lab.cli import app
+from lab.cli.app import COMMANDS, run_cli
 from lab.errors import ExitCode, LabError, UsageError
 from tests.support import make_kernel, make_patches, make_repository
 from tests.test_cache import holder
@@ -33,7 +34,7 @@ def use(monkeypatch: pytest.MonkeyPatch, error: BaseException | None, value: obj
 
 @pytest.mark.parametrize(("error", "code"), [
     (LabError("broken", hint="mend it"), 3), (UsageError("wrong", hint="mend it"), 2),
-    (KeyboardInterrupt(), 130), (cli.Terminated(signal.SIGTERM), 143), (click.Abort(), 130),
+    (KeyboardInterrupt(), 130), (app.Terminated(signal.SIGTERM), 143), (click.Abort(), 130),
     (click.UsageError("what"), 2),
 ])  # fmt: skip
 def test_errors_become_exit_codes_and_one_message(
@@ -98,8 +99,8 @@ def test_mistake_in_the_patches_is_told_before_anything_is_fetched(tmp_path: Pat
 def test_signal_while_waiting_ends_without_a_traceback(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    from lab.base import resolve
-    from lab.cache import Cache
+    from lab.core.cache import Cache
+    from lab.source.base import resolve
 
     kernel = make_kernel(tmp_path / "kernel")
     cache = Cache.default(tmp_path / "cache")

@@ -1,8 +1,9 @@
+# SPDX-License-Identifier: MIT
 """Tables in plain text."""
 
 from __future__ import annotations
 
-from lab.columns import aligned
+from lab.core.columns import aligned
 
 ROWS = [("", "n", "why"), ("one", "1000", ""), ("eleven", "1", "late")]
 

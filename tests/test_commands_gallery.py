@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """``lab run`` and ``lab trace``: what is refused before a stage is started, what the guest gets."""
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from typing import Any
 
 import pytest
 
-from lab import PROJECT_ROOT, commands_gallery, onecommand
-from lab.cache import Cache
-from lab.cli import run_cli
+from lab import PROJECT_ROOT
+from lab.cli import gallery
+from lab.cli.app import run_cli
+from lab.core.cache import Cache
 from lab.errors import ExitCode
-from lab.guest_script import GuestCommand
-from lab.onecommand import FOREVER, patient
+from lab.guest.script import GuestCommand
+from lab.jobs import onecommand
+from lab.jobs.onecommand import FOREVER, patient
 from selftests.gallery import calls
 
 
@@ -52,8 +55,8 @@ class Guest:
 def guest(monkeypatch: pytest.MonkeyPatch) -> Guest:
     """No kernel, and a library that knows one call."""
     made = Guest()
-    monkeypatch.setattr(commands_gallery, "prepared", made.prepared)
-    monkeypatch.setattr(commands_gallery, "perform", made.perform)
+    monkeypatch.setattr(gallery, "prepared", made.prepared)
+    monkeypatch.setattr(gallery, "perform", made.perform)
     monkeypatch.setattr(calls, "number", {"openat": 257}.__getitem__)
     monkeypatch.setattr(calls, "name", lambda number, _: str(number))
     return made

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The commands around the stages: options in, exit codes and lines out."""
 
 from __future__ import annotations
@@ -7,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from lab import manifest, pipeline, rundir
-from lab.arches import find_arch
-from lab.cache import Cache
-from lab.cli import run_cli
+from lab.cli.app import run_cli
+from lab.core.cache import Cache
 from lab.errors import ExitCode, UsageError
-from lab.journal import Journal
-from lab.pipeline import Plan
-from lab.profiles import PROFILES, find_profile
-from lab.testrun import TestOptions
+from lab.jobs.tests import TestOptions
+from lab.kernel import pipeline
+from lab.kernel.arches import find_arch
+from lab.kernel.pipeline import Plan
+from lab.kernel.profiles import PROFILES, find_profile
+from lab.runs import manifest, rundir
+from lab.runs.journal import Journal
 
 
 @pytest.fixture(autouse=True)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What changed between two runs."""
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from lab.cache import Cache
-from lab.cli import run_cli
-from lab.compare import comparison
-from lab.compare.changes import BETTER, OTHER, WORSE, Change
-from lab.compare.figures import better_is_less
+from lab.cli.app import run_cli
+from lab.core.cache import Cache
 from lab.errors import ExitCode, UsageError
-from lab.matrix_table import Row
-from lab.report import Run
+from lab.report.compare import comparison
+from lab.report.compare.changes import BETTER, OTHER, WORSE, Change
+from lab.report.compare.figures import better_is_less
+from lab.runs.matrix_table import Row
+from lab.runs.run import Run
 from tests import runs
 from tests.runs import MANIFEST, PATCHES, make_run, result, row, table, write_bench
 

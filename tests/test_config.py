@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Stage config, with a fake make that can drop options."""
 
 from __future__ import annotations
@@ -6,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.base import BASES
-from lab.config import ConfigRequest, ConfigResult, ensure_config
 from lab.errors import LabError, UsageError
-from lab.fragments import read_fragment
-from lab.profiles import KCONFIGS
+from lab.kernel.config import ConfigRequest, ConfigResult, ensure_config
+from lab.kernel.fragments import read_fragment
+from lab.kernel.profiles import KCONFIGS
+from lab.source.base import BASES
 from tests.fakes import ARCH, Workshop, make_workshop
 from tests.support import Recorder
 

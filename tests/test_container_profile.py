@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A container runtime's profile: the file itself, and what is read from it."""
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from lab import container_profile
-from lab.apt import Package, PrivateApt
-from lab.cache import Cache
+from lab.core.cache import Cache
 from lab.errors import LabError, Unavailable, UsageError
+from lab.host import container_profile
+from lab.host.apt import Package, PrivateApt
 from selftests.gallery import calls
 from selftests.gallery.container_profile_json import (
     Condition,

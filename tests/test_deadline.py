@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Limits and the clock that watches them."""
 
 from __future__ import annotations
@@ -6,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from lab.deadline import Deadline, Exceeded, Limits, calibrate
+from lab.core.deadline import Deadline, Exceeded, Limits, calibrate
 from lab.errors import UsageError
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The documents name what there is."""
 
 from __future__ import annotations

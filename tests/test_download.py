@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Fetching over HTTP: broken links, wrong digests, servers that do not resume."""
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import download
-from lab.download import Mismatch, Request, fetch
 from lab.errors import LabError, Unavailable
+from lab.host import download
+from lab.host.download import Mismatch, Request, fetch
 from tests.support import FakeSite, Recorder
 
 DATA = bytes(range(256)) * 4096
@@ -132,7 +133,7 @@ def test_no_server_at_all_is_an_infrastructure_error(tmp_path: Path) -> None:
 def test_progress_counts_bytes_of_the_whole_file(
     request_: Request, site: FakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab.ui.PLAIN_INTERVAL", 0.0)
+    monkeypatch.setattr("lab.core.ui.PLAIN_INTERVAL", 0.0)
     stream = io.StringIO()
     site.break_after = [524288]
     fetch(request_, Recorder(stream).ui)

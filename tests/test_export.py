@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """From a worktree's commits to patches/ and back: nothing changes by itself, nothing is lost."""
 
 from __future__ import annotations
@@ -7,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from lab.cache import Cache
-from lab.cli import run_cli
+from lab.cli.app import run_cli
+from lab.core.cache import Cache
 from lab.errors import ExitCode
-from lab.export import written_words
-from lab.gitrepo import Git, identity
-from lab.series import Series
+from lab.source.export import written_words
+from lab.source.git import Git, identity
+from lab.source.series import Series
 from tests.support import Change, make_kernel, make_patches, make_repository
 
 THIRD = Change("init/empty.c", "", "not empty\n", "init: Fill")

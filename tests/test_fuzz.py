@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """lab fuzz without a kernel: cases, the minimiser, what outcomes are called, verdicts."""
 
 from __future__ import annotations
@@ -13,24 +14,36 @@ from typing import Any
 
 import pytest
 
-from lab import boot, journal, kvm, report, rundir
-from lab.arches import ARCHES
-from lab.build import BuildResult
-from lab.cache import Cache
-from lab.cli import run_cli
+from lab.cli.app import run_cli
+from lab.core.cache import Cache
+from lab.core.session import Session
 from lab.errors import ExitCode, UsageError
-from lab.fuzz import campaign
-from lab.fuzz.campaign import CHECKS, COUNTS, Figures, FuzzOptions, run_fuzz, shallow
-from lab.fuzz.case import FIELDS, Case, classic_without, decode, without
-from lab.fuzz.guest import Told
-from lab.fuzz.locate import SPLAT, Finding, findings_of, index_of, place_of, shown_by, signature_of
-from lab.fuzz.minimise import minimise
-from lab.fuzz.outcomes import ACCEPTED, Outcomes, kind_of
-from lab.options import Session
-from lab.pipeline import Configured, Kernel, Plan, Stage
-from lab.profiles import find_profile
-from lab.splats import Splat
-from lab.userspace import NATIVE, GuestArtifacts
+from lab.guest import boot, kvm
+from lab.guest.splats import Splat
+from lab.jobs.fuzz import campaign
+from lab.jobs.fuzz.campaign import CHECKS, COUNTS, Figures, FuzzOptions, run_fuzz, shallow
+from lab.jobs.fuzz.case import FIELDS, Case, classic_without, decode, without
+from lab.jobs.fuzz.guest import Told
+from lab.jobs.fuzz.locate import (
+    SPLAT,
+    Finding,
+    findings_of,
+    index_of,
+    place_of,
+    shown_by,
+    signature_of,
+)
+from lab.jobs.fuzz.minimise import minimise
+from lab.jobs.fuzz.outcomes import ACCEPTED, Outcomes, kind_of
+from lab.kernel.arches import ARCHES
+from lab.kernel.build import BuildResult
+from lab.kernel.pipeline import Configured, Kernel, Plan, Stage
+from lab.kernel.profiles import find_profile
+from lab.kernel.userspace import NATIVE, GuestArtifacts
+from lab.report.text import summary
+from lab.runs import journal, rundir
+from lab.runs.run import Run
+from lab.runs.rundir import KTAP
 from tests.fakes import launcher
 from tests.support import Recorder
 
@@ -346,8 +359,8 @@ class World:
         return run_fuzz(Session(self.cache, self.recorder.ui), plan, FuzzOptions(**chosen))
 
     @property
-    def last(self) -> report.Run:
-        return report.Run.load(rundir.find(self.cache, "last"))
+    def last(self) -> Run:
+        return Run.load(rundir.find(self.cache, "last"))
 
 
 @pytest.fixture
@@ -372,7 +385,7 @@ FOUND = event("finding", kind="mismatch", what="call 0: 1, 2", index=9,
               case=dict(case(insn=numbered(2)).fields))  # fmt: skip
 
 
-def checks(run: report.Run) -> dict[str, str]:
+def checks(run: Run) -> dict[str, str]:
     return {test.id.removeprefix("fuzz::"): test.state for test in run.view.tests.values()}
 
 
@@ -393,7 +406,7 @@ def test_a_run_without_a_finding_passes_with_figures(world: World) -> None:
     assert "per minute" in said
     assert "root 60/90" in said
     assert world.commands[0][1:6] == ["run", "77", "0", "256", "60"]
-    assert (run.path / report.KTAP).read_text().count("\nok ") == len(CHECKS)
+    assert (run.path / KTAP).read_text().count("\nok ") == len(CHECKS)
 
 
 def test_a_finding_is_1_and_kept_as_a_case(world: World) -> None:
@@ -479,7 +492,7 @@ def test_an_interrupted_run_can_be_read(world: World, monkeypatch: pytest.Monkey
     assert run.code == ExitCode.INTERRUPTED
     assert any("128 programs from index 128" in reason for reason in run.reasons)
     assert run.manifest["fuzz"]["seed"] == 77
-    assert report.summary(run)[0].endswith("infrastructure: interrupted")
+    assert summary(run)[0].endswith("infrastructure: interrupted")
 
 
 # --- the command ----------------------------------------------------------------------------

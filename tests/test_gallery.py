@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The gallery's tools without a kernel: what is asked of a filter, and how records look."""
 
 from __future__ import annotations

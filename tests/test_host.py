@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Doctor's table, on simulated hosts."""
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from lab import host, kvm
-from lab.cache import Cache
-from lab.cli import run_cli
+from lab.cli.app import run_cli
+from lab.core.cache import Cache
 from lab.errors import LabError
-from lab.host import HostProbe, check, family_of, install, missing_packages, numbers, table
-from lab.osrelease import OsRelease
+from lab.guest import kvm
+from lab.host import tools
+from lab.host.osrelease import OsRelease
+from lab.host.tools import HostProbe, check, family_of, install, missing_packages, numbers, table
 
 DEBIAN = OsRelease.parse('ID=debian\nVERSION_CODENAME=bookworm\nPRETTY_NAME="Debian 12"\n')
 UBUNTU = OsRelease.parse("ID=ubuntu\nID_LIKE=debian\nVERSION_CODENAME=noble\n")
@@ -72,7 +74,7 @@ class FakeHost:
         return self.llvm
 
 
-def by_name(probe: FakeHost) -> dict[str, host.Finding]:
+def by_name(probe: FakeHost) -> dict[str, tools.Finding]:
     return {item.tool.name: item for item in check(probe)}
 
 
@@ -170,8 +172,8 @@ def test_packages_by_family(release: OsRelease, family: str, package: str) -> No
 
 
 def test_every_row_names_a_package_for_every_family() -> None:
-    for tool in host.TOOLS:
-        assert set(tool.packages) == set(host.FAMILIES), tool.name
+    for tool in tools.TOOLS:
+        assert set(tool.packages) == set(tools.FAMILIES), tool.name
         assert [tool.commands, tool.headers, tool.files].count(()) == 2, tool.name
 
 
@@ -184,7 +186,7 @@ def test_table_lines_up_and_marks_what_is_missing(cache: Cache) -> None:
 
 
 def test_private_pahole_shows_in_the_table(cache: Cache) -> None:
-    from lab import pahole
+    from lab.host import pahole
 
     own = pahole.private(cache)
     own.parent.mkdir(parents=True)
@@ -213,7 +215,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         return subprocess.CompletedProcess(cmd, 0)
 
     monkeypatch.setattr(subprocess, "run", run)
-    monkeypatch.setattr("lab.proc.have", lambda command: command in ("apt-get", "sudo"))
+    monkeypatch.setattr("lab.core.proc.have", lambda command: command in ("apt-get", "sudo"))
     return asked
 
 
@@ -235,7 +237,7 @@ def test_ordinary_user_installs_by_sudo(
 
 def test_without_root_and_sudo_the_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    monkeypatch.setattr("lab.proc.have", lambda command: command == "apt-get")
+    monkeypatch.setattr("lab.core.proc.have", lambda command: command == "apt-get")
     with pytest.raises(LabError) as caught:
         install(("bc", "flex"), DEBIAN)
     assert caught.value.hint == "As root: apt-get install bc flex"
@@ -247,7 +249,7 @@ def test_without_root_and_sudo_the_command_is_named(monkeypatch: pytest.MonkeyPa
 def test_elsewhere_the_exact_list_is_named(
     release: OsRelease, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab.proc.have", lambda _: False)
+    monkeypatch.setattr("lab.core.proc.have", lambda _: False)
     with pytest.raises(LabError, match=release.name) as caught:
         install(("bc", "flex"), release)
     assert words in caught.value.hint
@@ -255,7 +257,7 @@ def test_elsewhere_the_exact_list_is_named(
 
 def test_failing_apt_is_an_infrastructure_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setattr("lab.proc.have", lambda _: True)
+    monkeypatch.setattr("lab.core.proc.have", lambda _: True)
     monkeypatch.setattr(subprocess, "run", lambda cmd, **_: subprocess.CompletedProcess(cmd, 100))
     with pytest.raises(LabError, match="could not install bc") as caught:
         install(("bc",), DEBIAN)
@@ -315,7 +317,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> FakeHost:
         def release(self) -> OsRelease:
             return fake.os
 
-    monkeypatch.setattr(host, "HostProbe", Probe)
+    monkeypatch.setattr(tools, "HostProbe", Probe)
     monkeypatch.setattr(kvm, "probe", lambda _: kvm.KvmResult(False, "there is no /dev/kvm"))
     return fake
 
@@ -360,7 +362,7 @@ def test_doctor_installs_and_looks_again(
         assert packages == ("bc",)
         simulated.commands["bc"] = VERSIONS["bc"]
 
-    monkeypatch.setattr(host, "install", mend)
+    monkeypatch.setattr(tools, "install", mend)
     assert run_cli(["doctor", "--install", "--cache", str(cache.root)]) == 0
 
 

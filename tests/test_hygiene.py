@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What is said of patches without booting them: messages, exceptions, objects, the table."""
 
 from __future__ import annotations
@@ -9,20 +10,21 @@ from typing import Any, cast
 
 import pytest
 
-from lab import PROJECT_ROOT, host
-from lab.cache import Cache
-from lab.cli import run_cli
-from lab.config import ConfigResult
+from lab import PROJECT_ROOT
+from lab.cli.app import run_cli
+from lab.core.cache import Cache
 from lab.errors import ExitCode, LabError
-from lab.hygiene import check, checkpatch, sparse, warnings
-from lab.hygiene.checkpatch import Accepted, Report, load_exceptions
-from lab.hygiene.messages import Message, compiler_messages, document_messages, new_messages
-from lab.hygiene.objects import Touched, compile_objects, select
-from lab.hygiene.result import FINDINGS, NOT_RUN, NOTHING, OK, CheckResult
-from lab.hygiene.sparse import SUBSTITUTE, Sparse, find_sparse
-from lab.hygiene.subject import Subject
-from lab.pipeline import Configured
-from lab.series import Series
+from lab.host import tools
+from lab.jobs.hygiene import check, checkpatch, sparse, warnings
+from lab.jobs.hygiene.checkpatch import Accepted, Report, load_exceptions
+from lab.jobs.hygiene.messages import Message, compiler_messages, document_messages, new_messages
+from lab.jobs.hygiene.objects import Touched, compile_objects, select
+from lab.jobs.hygiene.result import FINDINGS, NOT_RUN, NOTHING, OK, CheckResult
+from lab.jobs.hygiene.sparse import SUBSTITUTE, Sparse, find_sparse
+from lab.jobs.hygiene.subject import Subject
+from lab.kernel.config import ConfigResult
+from lab.kernel.pipeline import Configured
+from lab.source.series import Series
 from tests.fakes import Workshop, make_workshop
 from tests.support import CHANGES, Change, make_kernel, make_patches, make_repository
 
@@ -195,7 +197,7 @@ def test_sparse_is_asked_for_before_anything_is_compiled(
     def lacking(stage: str, _: Cache) -> None:
         raise LabError(f"no tools for {stage}")
 
-    monkeypatch.setattr(host, "need", lacking)
+    monkeypatch.setattr(tools, "need", lacking)
     world.series(*CHANGES)
     assert world.check() == ExitCode.INFRA
     assert "no tools for series check" in capsys.readouterr().err

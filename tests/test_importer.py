@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The fast import gives what git itself would have made; unpacking gives what was packed."""
 
 from __future__ import annotations
@@ -7,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lab.errors import LabError
-from lab.gitrepo import Git, init_bare
-from lab.importer import import_directory
-from lab.unpack import open_in_deb, open_tarball, unpack
+from lab.host.unpack import open_in_deb, open_tarball, unpack
+from lab.source.git import Git, init_bare
+from lab.source.importer import import_directory
 from tests.support import FILES, Recorder, make_deb, make_kernel, make_tarball
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The journal: what is written, and what a reader makes of it."""
 
 from __future__ import annotations
@@ -7,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import journal, manifest
 from lab.errors import UsageError
-from lab.journal import Journal
+from lab.runs import journal, manifest
+from lab.runs.journal import Journal
 
 TESTS = [{"id": "a", "patches": [2, 3], "doc": "first"}, {"id": "b", "patches": [], "doc": ""}]
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Fragments against each other, and the reader that explains what conf dropped."""
 
 from __future__ import annotations
@@ -7,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lab.errors import UsageError
-from lab.fragments import dropped, merged_text, read_config, read_fragments
-from lab.kconfig import Kconfig, evaluate
+from lab.kernel.fragments import dropped, merged_text, read_config, read_fragments
+from lab.kernel.kconfig import Kconfig, evaluate
 from tests.fakes import Workshop, make_workshop
 
 

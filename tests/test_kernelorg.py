@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """kernel.org: the signed checksum list, with a server and a key of our own standing in."""
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from lab import download, kernelorg, proc
-from lab.cache import Cache
-from lab.download import Mismatch
+from lab.core import proc
+from lab.core.cache import Cache
 from lab.errors import LabError
-from lab.kernelorg import Site, releases
+from lab.host import download, kernelorg
+from lab.host.download import Mismatch
+from lab.host.kernelorg import Site, releases
 from tests.support import FakeSite, Recorder
 
 TARBALL = b"not really a tarball " * 10_000

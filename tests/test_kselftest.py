@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The in-tree suites: results out of a guest's output, and the comparison."""
 
 from __future__ import annotations
@@ -9,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from lab import journal
-from lab.cache import Cache
-from lab.cli import run_cli
+from lab.cli.app import run_cli
+from lab.core.cache import Cache
 from lab.errors import ExitCode, LabError, UsageError
-from lab.gitrepo import Git
-from lab.journal import Test
-from lab.kselftest import build, test_progs
-from lab.kselftest.build import _first_error
-from lab.kselftest.compare import BETTER, GONE, NEW, WORSE, compare, is_bad, table
-from lab.kselftest.run import Side, _require_results, best, results, script, unstable
-from lab.kselftest.suites import SUITES, ProgFile, Program, Suite, find_suites
+from lab.jobs.kselftest import build, test_progs
+from lab.jobs.kselftest.build import _first_error
+from lab.jobs.kselftest.compare import BETTER, GONE, NEW, WORSE, compare, is_bad, table
+from lab.jobs.kselftest.run import Side, _require_results, best, results, script, unstable
+from lab.jobs.kselftest.suites import SUITES, ProgFile, Program, Suite, find_suites
+from lab.runs import journal
+from lab.runs.journal import Test
+from lab.source.git import Git
 from tests.support import Recorder
 
 SUITE = SUITES[0]

@@ -1,8 +1,9 @@
+# SPDX-License-Identifier: MIT
 """The KTAP parser, against what kselftests and KUnit print."""
 
 from __future__ import annotations
 
-from lab.ktap import FAILED, PASSED, SKIPPED, parse
+from lab.jobs.kselftest.ktap import FAILED, PASSED, SKIPPED, parse
 
 HARNESS = """\
 TAP version 13

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The KVM probe, with programs that behave as QEMU does where KVM works and where it does not."""
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import kvm
-from lab.cache import Cache
+from lab.core.cache import Cache
+from lab.guest import kvm
 
 FAKE = """#!/bin/sh
 for word in "$@"; do

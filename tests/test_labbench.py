@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The benchmark's arithmetic and its memory count; the measurements themselves need a kernel."""
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import cli, proc
-from lab.labbench import MIB, Figure, Memory
+from lab.cli import app
+from lab.core import proc
+from lab.tools.labbench import MIB, Figure, Memory
 
 EAT = "x = bytearray(60 << 20); print(1, flush=True); import time; time.sleep(30)"
 
@@ -50,5 +52,5 @@ def test_what_make_starts_does_not_count(tmp_path: Path) -> None:
 
 
 def test_an_unknown_measurement_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(cli.COMMANDS, "bench-lab", "lab.labbench:bench")
-    assert cli.run_cli(["bench-lab", "nonsense"]) == 2
+    monkeypatch.setitem(app.COMMANDS, "bench-lab", "lab.tools.labbench:bench")
+    assert app.run_cli(["bench-lab", "nonsense"]) == 2

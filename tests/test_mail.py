@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A series from mail and back to it, through b4: offline, and no mail ever leaves."""
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from urllib.parse import quote
 import pytest
 
 from lab import PROJECT_ROOT
-from lab.cache import Cache
-from lab.cli import run_cli
+from lab.cli.app import run_cli
+from lab.core.cache import Cache
 from lab.errors import ExitCode
-from lab.gitrepo import Git, identity
-from lab.mail_import import file_name
-from lab.series import Series
+from lab.source.git import Git, identity
+from lab.source.mail_import import file_name
+from lab.source.series import Series
 from tests.support import CHANGES, Change, FakeSite, make_kernel, make_patches, make_repository
 
 WORDS = "Why (all): a word.\n\n\tindented\n\n# not a comment\n\nThe end.\n"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Several profiles: one table, one verdict."""
 
 from __future__ import annotations
@@ -8,15 +9,20 @@ from typing import Any
 
 import pytest
 
-from lab import manifest, matrix, report, rundir
-from lab.arches import ARCHES
-from lab.cache import Cache
+from lab.core.cache import Cache
+from lab.core.session import Session
 from lab.errors import ExitCode, LabError
-from lab.journal import Journal
-from lab.options import Session
-from lab.pipeline import Plan
-from lab.profiles import find_profiles
-from lab.testrun import Hooks, TestOptions
+from lab.jobs import matrix
+from lab.jobs.tests import Hooks, TestOptions
+from lab.kernel.arches import ARCHES
+from lab.kernel.pipeline import Plan
+from lab.kernel.profiles import find_profiles
+from lab.report.files import write_all
+from lab.report.text import summary
+from lab.runs import manifest, rundir
+from lab.runs.journal import Journal
+from lab.runs.run import Run
+from lab.runs.rundir import HTML, JUNIT
 from tests.support import Recorder
 
 OPTIONS = TestOptions(None, (), {})
@@ -56,7 +62,7 @@ class Suite:
             raise end
         journal.write("verdict", code=end, headline=f"code {end}", reasons=[])
         journal.close()
-        report.write_all(report.Run.load(run.path))
+        write_all(Run.load(run.path))
         return end
 
 
@@ -88,7 +94,7 @@ def test_the_worst_counts_and_nothing_is_lost(
     assert code == ExitCode.KERNEL
     assert suite.ran == ["default", "no-lsm", "yama", "bpf-lsm"]
     assert "3 of 4 profiles did not pass" in out
-    loaded = report.Run.load(rundir.find(cache, "matrix"))
+    loaded = Run.load(rundir.find(cache, "matrix"))
     assert loaded.code == ExitCode.KERNEL
     assert any("yama" in reason for reason in loaded.reasons)
     assert loaded.manifest["reproduce"].startswith(
@@ -106,7 +112,7 @@ def test_profiles_of_one_kernel_follow_each_other(
 def test_an_interrupted_matrix_can_be_read(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(cache, monkeypatch, "default,yama", yama=KeyboardInterrupt())
-    loaded = report.Run.load(rundir.find(cache, "matrix"))
+    loaded = Run.load(rundir.find(cache, "matrix"))
     assert loaded.headline == "infrastructure: interrupted"
     assert loaded.reasons == ["1 of 2 profiles had ended."]
     assert "default" in (loaded.path / matrix.TABLE).read_text()
@@ -114,7 +120,7 @@ def test_an_interrupted_matrix_can_be_read(cache: Cache, monkeypatch: pytest.Mon
 
 def test_junit_has_a_suite_for_each_profile(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     run(cache, monkeypatch, "default,no-lsm")
-    text = (rundir.find(cache, "matrix") / report.JUNIT).read_text()
+    text = (rundir.find(cache, "matrix") / JUNIT).read_text()
     assert 'name="default: selftests (series)"' in text
     assert 'name="no-lsm: selftests (series)"' in text
 
@@ -125,7 +131,7 @@ def test_the_page_of_a_matrix_has_a_line_for_each_profile(
     with pytest.raises(KeyboardInterrupt):
         run(cache, monkeypatch, "default,no-lsm,yama", no_lsm=4, yama=KeyboardInterrupt())
     directory = rundir.find(cache, "matrix")
-    text = (directory / report.HTML).read_text()
+    text = (directory / HTML).read_text()
     links = re.findall(r'<a href="(\.\./[^"]*)"', text)
     assert len(links) == 2
     assert all((directory / link).is_file() for link in links)
@@ -138,8 +144,8 @@ def test_a_matrix_that_is_told_again_keeps_its_files(
     cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(cache, monkeypatch, "default,no-lsm")
-    loaded = report.Run.load(rundir.find(cache, "matrix"))
-    before = (loaded.path / report.JUNIT).read_text()
-    report.write_all(loaded)
-    assert (loaded.path / report.JUNIT).read_text() == before
-    assert any("no-lsm: skipped 1: lacks yama" in line for line in report.summary(loaded))
+    loaded = Run.load(rundir.find(cache, "matrix"))
+    before = (loaded.path / JUNIT).read_text()
+    write_all(loaded)
+    assert (loaded.path / JUNIT).read_text() == before
+    assert any("no-lsm: skipped 1: lacks yama" in line for line in summary(loaded))

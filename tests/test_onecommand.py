@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A guest for one command: its streams, its exit status, and what the kernel said meanwhile."""
 
 from __future__ import annotations
@@ -8,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from lab import onecommand
-from lab.boot import CONSOLE_LOG, EXITED, LOST, GuestEnd, Listeners
-from lab.cache import Cache
+from lab.core.cache import Cache
+from lab.core.session import Session
 from lab.errors import ExitCode
-from lab.guest_script import GuestCommand
-from lab.options import Session
+from lab.guest.boot import CONSOLE_LOG, EXITED, LOST, GuestEnd, Listeners
+from lab.guest.script import GuestCommand
+from lab.jobs import onecommand
 from tests.support import Recorder
 from tests.test_boot import request
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A new enough pahole: the host's, or one in a private prefix with its own loader."""
 
 from __future__ import annotations
@@ -8,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import pahole
-from lab.apt import PrivateApt
-from lab.cache import Cache
+from lab.core.cache import Cache
 from lab.errors import LabError, Unavailable
+from lab.host import pahole
+from lab.host.apt import PrivateApt
 from tests.support import Recorder, need_dpkg
 
 

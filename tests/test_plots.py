@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Figures and their plots: what is drawn, and from what."""
 
 from __future__ import annotations
@@ -8,21 +9,21 @@ from typing import Any
 
 import pytest
 
-from lab.benchmark import model
 from lab.errors import LabError
-from lab.reports import plots
+from lab.report import plots
+from lab.runs import bench_figures
 from tests.runs import ratio, row, table, write_bench
 
 
-def load(tmp_path: Path, *tables: dict[str, Any], **fields: Any) -> model.Bench:
+def load(tmp_path: Path, *tables: dict[str, Any], **fields: Any) -> bench_figures.Bench:
     write_bench(tmp_path, *tables, **fields)
-    bench = model.load(tmp_path)
+    bench = bench_figures.load(tmp_path)
     assert bench is not None
     return bench
 
 
 def test_a_directory_without_figures_has_none(tmp_path: Path) -> None:
-    assert model.load(tmp_path) is None
+    assert bench_figures.load(tmp_path) is None
 
 
 def test_facts_are_read(tmp_path: Path) -> None:
@@ -49,14 +50,14 @@ def test_facts_are_read(tmp_path: Path) -> None:
 def test_a_file_that_is_none_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     write_bench(tmp_path, **change)
     with pytest.raises(LabError, match=r"bench\.json"):
-        model.load(tmp_path)
+        bench_figures.load(tmp_path)
 
 
 def test_rubbish_is_refused(tmp_path: Path) -> None:
     for text in ("{", json.dumps([1])):
-        (tmp_path / model.NAME).write_text(text)
+        (tmp_path / bench_figures.NAME).write_text(text)
         with pytest.raises(LabError):
-            model.load(tmp_path)
+            bench_figures.load(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -64,14 +65,14 @@ def test_rubbish_is_refused(tmp_path: Path) -> None:
     [(">=", 80.0, True), (">", 80.0, False), ("<=", 79.0, False), ("<", 81.0, True)],
 )
 def test_goals(op: str, value: float, reached: bool) -> None:
-    goal = model.Goal(op, value)
-    assert model.MeasuredRatio("r", 80.0, None, None, goal, None).reached is reached
+    goal = bench_figures.Goal(op, value)
+    assert bench_figures.MeasuredRatio("r", 80.0, None, None, goal, None).reached is reached
 
 
 def test_without_a_goal_or_a_value_nothing_is_reached_or_missed() -> None:
-    goal = model.Goal("<", 1.0)
-    assert model.MeasuredRatio("r", 1.0, None, None, None, None).reached is None
-    assert model.MeasuredRatio("r", None, None, None, goal, None).reached is None
+    goal = bench_figures.Goal("<", 1.0)
+    assert bench_figures.MeasuredRatio("r", 1.0, None, None, None, None).reached is None
+    assert bench_figures.MeasuredRatio("r", None, None, None, goal, None).reached is None
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_without_a_goal_or_a_value_nothing_is_reached_or_missed() -> None:
     [(None, "-"), (0.0, "0"), (1.2345, "1.23"), (99.96, "100"), (123.4, "123")],
 )
 def test_short_figures(value: float | None, text: str) -> None:
-    assert model.short(value) == text
+    assert bench_figures.short(value) == text
 
 
 def test_an_axis_is_logarithmic_where_small_bars_would_be_lost(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The series on another base: how each patch fits, and ports of those that do not."""
 
 from __future__ import annotations
@@ -8,16 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from lab import PROJECT_ROOT, base, unpack
-from lab.base import BASES, MAIN_BASE, BaseRequest, ensure_base, resolve
-from lab.cache import Cache
-from lab.cli import run_cli
+from lab import PROJECT_ROOT
+from lab.cli.app import run_cli
+from lab.core.cache import Cache
 from lab.errors import ExitCode, UsageError
-from lab.gitrepo import Git, identity
-from lab.pipeline import Source
-from lab.port import Outcome, try_series
-from lab.series import Series
-from lab.tree import TreeRequest, check_port, ensure_tree
+from lab.host import unpack
+from lab.kernel.pipeline import Source
+from lab.source import base
+from lab.source.base import BASES, MAIN_BASE, BaseRequest, ensure_base, resolve
+from lab.source.git import Git, identity
+from lab.source.port import Outcome, try_series
+from lab.source.series import Series
+from lab.source.tree import TreeRequest, check_port, ensure_tree
 from tests.support import (
     SECCOMP_C,
     Change,

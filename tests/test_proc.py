@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """External commands: what they say is kept, and none outlives the lab."""
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from lab.core.proc import CommandError, end_group, group_alive, run, spawn
 from lab.errors import LabError
-from lab.proc import CommandError, end_group, group_alive, run, spawn
 
 CHILD = """
 import sys
-from lab.proc import run
+from lab.core.proc import run
 run(["sh", "-c", "sleep 300 & echo $! > " + sys.argv[1] + "; echo $$ >> " + sys.argv[1] + "; wait"])
 """
 
@@ -102,7 +103,7 @@ def test_exception_inside_spawn_ends_children_of_children(tmp_path: Path) -> Non
 
 
 def test_group_that_ignores_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.proc.GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("lab.core.proc.GRACE_SECONDS", 0.2)
     command = ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"]
     with spawn(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -129,7 +130,7 @@ def test_command_is_watched_before_it_runs(tmp_path: Path) -> None:
     note = tmp_path / "pid"
     script = f"""
 import os, signal, subprocess
-from lab.proc import run
+from lab.core.proc import run
 real = subprocess.Popen._execute_child
 def killed(self, args, *rest):
     real(self, args, *rest)

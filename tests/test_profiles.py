@@ -1,14 +1,15 @@
+# SPDX-License-Identifier: MIT
 """The tables of configurations and profiles."""
 
 from __future__ import annotations
 
 import pytest
 
-from lab.arches import ARCHES
-from lab.base import BASES, MAIN_BASE, base_lacks
 from lab.errors import UsageError
-from lab.fragments import read_fragments
-from lab.profiles import ALL, CONFIGURATIONS, PROFILES, find_profiles
+from lab.kernel.arches import ARCHES
+from lab.kernel.fragments import read_fragments
+from lab.kernel.profiles import ALL, CONFIGURATIONS, PROFILES, find_profiles
+from lab.source.base import BASES, MAIN_BASE, base_lacks
 from selftests.harness import features
 
 

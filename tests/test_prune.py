@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Pruning: what is old goes, what is in use stays, and it says how much."""
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.base import BaseRequest, ensure_base
-from lab.cache import Cache
-from lab.cli import run_cli
-from lab.prune import prune
-from lab.tree import TreeRequest, ensure_tree
+from lab.cli.app import run_cli
+from lab.core.cache import Cache
+from lab.runs.prune import prune
+from lab.source.base import BaseRequest, ensure_base
+from lab.source.tree import TreeRequest, ensure_tree
 from tests.support import Recorder, make_repository
 from tests.test_cache import holder
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The page about a run: what is in it, and that it stands alone."""
 
 from __future__ import annotations
@@ -11,17 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from lab import console, journal, report, splats
-from lab.cache import Cache
-from lab.reports.timings import timings
+from lab.core.cache import Cache
+from lab.guest import splats
+from lab.report.files import write_all
+from lab.report.timings import timings
+from lab.runs import console, journal
+from lab.runs.run import Run
+from lab.runs.rundir import HTML, JUNIT
 from tests.runs import make_run, result, row, table, write_bench
 
 ONE, TWO = "selftests/test_a.py::test_one", "selftests/test_a.py::test_two"
 
 
 def page(directory: Path) -> str:
-    report.write_all(report.Run.load(directory))
-    return (directory / report.HTML).read_text()
+    write_all(Run.load(directory))
+    return (directory / HTML).read_text()
 
 
 def marker(name: str, second: float = 1.0) -> str:
@@ -128,9 +133,9 @@ def test_ratios_say_whether_their_goal_is_reached(cache: Cache) -> None:
     assert re.findall(r">(reached|missed)<", text) == ["reached", "missed"]
     assert "84.6" in text
     assert "no such" in text
-    assert not (directory / report.JUNIT).exists()
+    assert not (directory / JUNIT).exists()
     page(with_tests := make_run(cache, {ONE: result("passed")}, kind="bench"))
-    assert (with_tests / report.JUNIT).exists()
+    assert (with_tests / JUNIT).exists()
 
 
 def test_a_broken_bench_file_is_said_and_spoils_nothing(cache: Cache) -> None:
@@ -144,9 +149,10 @@ def test_a_broken_bench_file_is_said_and_spoils_nothing(cache: Cache) -> None:
 def test_pages_without_figures_do_not_import_matplotlib(cache: Cache) -> None:
     directory = make_run(cache, {ONE: result("passed")})
     code = (
-        "import sys; from pathlib import Path; from lab import cli, report\n"
-        "import lab.reports.html\n"
-        "report.write_all(report.Run.load(Path(sys.argv[1])))\n"
+        "import sys; from pathlib import Path\n"
+        "import lab.cli.app, lab.report.html\n"
+        "from lab.report.files import write_all; from lab.runs.run import Run\n"
+        "write_all(Run.load(Path(sys.argv[1])))\n"
         "assert 'matplotlib' not in sys.modules\n"
     )
     done = subprocess.run(
@@ -242,7 +248,7 @@ def test_no_page_is_wider_than_its_window(cache: Cache, tmp_path: Path, width: i
     write_bench(directory, table([row("a" * 30, 1.0), row("b", 1e9)], ratios=[ratio]))
     page(directory)
     frame = tmp_path / "frame.html"
-    frame.write_text(FRAME.format(width=width, page=(directory / report.HTML).as_uri()))
+    frame.write_text(FRAME.format(width=width, page=(directory / HTML).as_uri()))
     done = subprocess.run(
         [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--dump-dom",
          "--allow-file-access-from-files", f"--user-data-dir={tmp_path / 'profile'}",

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """b4's question about one patch, answered from the runs that there are."""
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import b4
 import b4.review.checks
 import pytest
 
-from lab import PROJECT_ROOT, manifest, rundir
-from lab.cache import Cache
-from lab.cli import run_cli
+from lab import PROJECT_ROOT
+from lab.cli.app import run_cli
+from lab.core.cache import Cache
 from lab.errors import ExitCode
-from lab.gitrepo import Git
-from lab.journal import Journal
+from lab.runs import manifest, rundir
+from lab.runs.journal import Journal
+from lab.source.git import Git
 from tests.support import make_kernel, make_patches, make_repository
 
 

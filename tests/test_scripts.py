@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The bootstrap scripts on hosts that lack things: what they would install, what they say."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A new build directory starts as a copy of a finished one."""
 
 from __future__ import annotations
@@ -8,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from lab.build import LOG, STAMP
-from lab.cache import Cache
-from lab.config import RECORDS
+from lab.core.cache import Cache
 from lab.errors import LabError
-from lab.gitrepo import Git, identity
-from lab.seed import graft, seed
-from lab.tree import TreeResult
+from lab.kernel.build import LOG, STAMP
+from lab.kernel.config import RECORDS
+from lab.kernel.seed import graft, seed
+from lab.source.git import Git, identity
+from lab.source.tree import TreeResult
 from tests.support import Recorder, make_repository
 
 OLD = 1_000_000_000

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reading patches/: order, agreement with the directory, what is no patch."""
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ import pytest
 
 from lab import PROJECT_ROOT
 from lab.errors import UsageError
-from lab.series import Hunk, Series, parse_range
+from lab.source.series import Hunk, Series, parse_range
 from tests.support import make_patches, make_repository
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the series adds to a kernel: measured, told, judged."""
 
 from __future__ import annotations
@@ -15,23 +16,23 @@ import pytest
 from elftools.common.exceptions import DWARFError
 from elftools.elf.elffile import ELFFile
 
-from lab import proc, report, rundir
-from lab.arches import ARCHES
-from lab.base import BaseResult
-from lab.cache import Cache
-from lab.cli import run_cli
-from lab.compare import comparison
-from lab.compare.changes import BETTER, OTHER, WORSE
+from lab.cli.app import run_cli
+from lab.core import proc
+from lab.core.cache import Cache
+from lab.core.session import Session
 from lab.errors import ExitCode, LabError
-from lab.gitrepo import Git
-from lab.options import Session
-from lab.pipeline import Source
-from lab.report import Run
-from lab.series import Series
-from lab.size import elf, measure, model, run, symbols, told
-from lab.size.elf import Section
-from lab.size.measure import Kept
-from lab.size.model import (
+from lab.jobs.size import elf, measure, run, symbols, told
+from lab.jobs.size.elf import Section
+from lab.jobs.size.measure import Kept
+from lab.jobs.size.symbols import Growth, Symbol
+from lab.kernel.arches import ARCHES
+from lab.kernel.pipeline import Source
+from lab.report.compare import comparison
+from lab.report.compare.changes import BETTER, OTHER, WORSE
+from lab.runs import rundir, size_figures
+from lab.runs.run import Run
+from lab.runs.rundir import HTML
+from lab.runs.size_figures import (
     OFF,
     ON,
     FrameChange,
@@ -41,8 +42,10 @@ from lab.size.model import (
     Sizes,
     Totals,
 )
-from lab.size.symbols import Growth, Symbol
-from lab.tree import TreeResult
+from lab.source.base import BaseResult
+from lab.source.git import Git
+from lab.source.series import Series
+from lab.source.tree import TreeResult
 from tests.runs import make_run
 from tests.support import CHANGES, Recorder, make_patches, make_repository
 
@@ -286,7 +289,7 @@ def test_a_kernel_is_kept_as_far_as_it_is_measured(
         ran.append(command)
         return proc.Completed(tuple(command), 0, "kernel/a.o\nkernel/b.o\n", "", 0.1)
 
-    monkeypatch.setattr("lab.size.measure.proc.run", run)
+    monkeypatch.setattr("lab.jobs.size.measure.proc.run", run)
     build = tmp_path / "build"
     (build / "kernel").mkdir(parents=True)
     (build / ".config").write_text("CONFIG_A=y\n")
@@ -333,18 +336,18 @@ SIZES = Sizes("CONFIG_X", 2048, (GROWN, CLEAN))
 
 
 def test_the_file_is_read_as_it_was_written(tmp_path: Path) -> None:
-    assert model.load(tmp_path) is None
-    model.write(tmp_path, SIZES)
-    assert model.load(tmp_path) == SIZES
+    assert size_figures.load(tmp_path) is None
+    size_figures.write(tmp_path, SIZES)
+    assert size_figures.load(tmp_path) == SIZES
 
 
 @pytest.mark.parametrize("change", [{"version": 2}, {"pairs": [{}]}, {"frame_warn": None}])
 def test_a_file_that_is_none_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
-    model.write(tmp_path, SIZES)
-    data = json.loads((tmp_path / model.NAME).read_text())
-    (tmp_path / model.NAME).write_text(json.dumps({**data, **change}))
+    size_figures.write(tmp_path, SIZES)
+    data = json.loads((tmp_path / size_figures.NAME).read_text())
+    (tmp_path / size_figures.NAME).write_text(json.dumps({**data, **change}))
     with pytest.raises(LabError, match=r"size\.json is no file of sizes"):
-        model.load(tmp_path)
+        size_figures.load(tmp_path)
 
 
 def test_off_has_to_leave_nothing() -> None:
@@ -424,9 +427,9 @@ def test_a_run_leaves_figures_text_and_a_page(
         "base off",
     ]
     directory = rundir.find(cache, "last")
-    assert model.load(directory) == replace(SIZES, option="CONFIG_SECCOMP_FILTER_EXTENDED")
+    assert size_figures.load(directory) == replace(SIZES, option="CONFIG_SECCOMP_FILTER_EXTENDED")
     assert not (directory / run.SCRATCH).exists()
-    page = (directory / report.HTML).read_text()
+    page = (directory / HTML).read_text()
     assert "f&lt;1&gt;" in page
     assert "no growth: the build id" in page
     assert 'href="size.txt"' in page
@@ -454,7 +457,7 @@ def test_a_run_that_does_not_end_can_be_read(
         run.run_size(Session(cache, Recorder().ui), request_)
     directory = rundir.find(cache, "last")
     assert Run.load(directory).headline.startswith("infrastructure: ")
-    assert (directory / report.HTML).is_file()
+    assert (directory / HTML).is_file()
 
 
 def test_the_objects_are_those_of_the_sources_that_the_series_touches(
@@ -490,7 +493,7 @@ def test_the_command_says_how_to_do_it_again(
         seen.append(request)
         return 0
 
-    monkeypatch.setattr("lab.commands_size.run_size", fake)
+    monkeypatch.setattr("lab.cli.size.run_size", fake)
     arguments = ["size", "--base", "bpf-next", "--newer", "--patches", str(tmp_path)]
     assert run_cli([*arguments, "--cache", str(cache.root)]) == 0
     assert seen[0].command == ["scripts/lab", *arguments]
@@ -502,7 +505,7 @@ def test_the_command_says_how_to_do_it_again(
 
 def sized(cache: Cache, *pairs: Pair, **fields: Any) -> Path:
     directory = make_run(cache, {}, kind="size", **fields)
-    model.write(directory, Sizes("CONFIG_X", 0, pairs))
+    size_figures.write(directory, Sizes("CONFIG_X", 0, pairs))
     return directory
 
 

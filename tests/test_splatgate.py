@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What counts as noticed."""
 
 from __future__ import annotations
@@ -8,18 +9,21 @@ from typing import Any
 
 import pytest
 
-from lab import PROJECT_ROOT, manifest, report, rundir, splatgate
-from lab.cache import Cache
-from lab.cli import run_cli
+from lab import PROJECT_ROOT
+from lab.cli.app import run_cli
+from lab.core.cache import Cache
 from lab.errors import ExitCode
-from lab.journal import Journal
-from lab.splatgate import MODULE, TRIGGERS, examine, table
-from lab.splats import PATTERNS
+from lab.guest.splats import PATTERNS
+from lab.jobs import splatgate
+from lab.jobs.splatgate import MODULE, TRIGGERS, examine, table
+from lab.runs import manifest, rundir
+from lab.runs.journal import Journal
+from lab.runs.run import Run
 
 WARNING = TRIGGERS[0]
 
 
-def ran(cache: Cache, kind: str = "WARNING", test: str | None = WARNING.test) -> report.Run:
+def ran(cache: Cache, kind: str = "WARNING", test: str | None = WARNING.test) -> Run:
     """A run with one splat."""
     path = rundir.create(cache, "off").path
     manifest.write(path, kind="off")
@@ -28,7 +32,7 @@ def ran(cache: Cache, kind: str = "WARNING", test: str | None = WARNING.test) ->
     reasons = [f"{kind}: WARNING: at x (console.log:3, during or after {test})"]
     journal.write("verdict", code=4, headline="the kernel spoke", reasons=reasons)
     journal.close()
-    return report.Run.load(path)
+    return Run.load(path)
 
 
 def test_a_splat_of_the_kind_that_names_the_test_is_noticed(cache: Cache) -> None:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The console scan, against golden logs."""
 
 from __future__ import annotations
@@ -7,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import splats
 from lab.errors import LabError
-from lab.splats import load_allowlist, scan, scan_file
+from lab.guest import splats
+from lab.guest.splats import load_allowlist, scan, scan_file
 
 GOLDEN = Path(__file__).with_name("golden")
 TODAY = datetime.date(2027, 1, 15)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Stage test and the reports, end to end without a kernel: the fake guest runs the toy suite."""
 
 from __future__ import annotations
@@ -13,16 +14,23 @@ from typing import Any
 
 import pytest
 
-from lab import PROJECT_ROOT, boot, journal, kvm, report, rundir, splats, testrun
-from lab.arches import ARCHES
-from lab.build import BuildResult
-from lab.cache import Cache
+from lab import PROJECT_ROOT
+from lab.core.cache import Cache
+from lab.core.session import Session
 from lab.errors import ExitCode, LabError
-from lab.options import Session
-from lab.pipeline import Configured, Kernel, Plan, Stage
-from lab.profiles import PROFILES
-from lab.testrun import TestOptions
-from lab.userspace import GuestArtifacts
+from lab.guest import boot, kvm, splats
+from lab.guest import snapshot as snapshot_module
+from lab.jobs import tests
+from lab.jobs.tests import TestOptions
+from lab.kernel.arches import ARCHES
+from lab.kernel.build import BuildResult
+from lab.kernel.pipeline import Configured, Kernel, Plan, Stage
+from lab.kernel.profiles import PROFILES
+from lab.kernel.userspace import GuestArtifacts
+from lab.report.files import write_all
+from lab.runs import journal, rundir
+from lab.runs.run import Run
+from lab.runs.rundir import HTML, JUNIT, KTAP
 from tests.fakes import launcher
 from tests.support import Recorder
 
@@ -64,8 +72,8 @@ class World:
         (self.suite / "test_toy.py").write_text(SUITE)
         self.steps: Steps = []
         self.booted = 0
-        monkeypatch.setattr(testrun, "SELFTESTS", self.suite)
-        monkeypatch.setattr(testrun, "bring_kernel", self._kernel)
+        monkeypatch.setattr(tests, "SELFTESTS", self.suite)
+        monkeypatch.setattr(tests, "bring_kernel", self._kernel)
         monkeypatch.setattr(kvm, "probe", lambda *_: kvm.KvmResult(False, "there is none"))
         monkeypatch.setattr(boot, "virtme_command", self._launch)
 
@@ -93,11 +101,11 @@ class World:
         patches = Path("/nowhere/patches")
         plan = Plan("linux-7.3", False, patches, control, profile, ARCHES[0])
         session = Session(self.cache, self.recorder.ui)
-        return testrun.run_tests(session, plan, TestOptions(k, (), limits, since, crowded))
+        return tests.run_tests(session, plan, TestOptions(k, (), limits, since, crowded))
 
     @property
-    def last(self) -> report.Run:
-        return report.Run.load(rundir.find(self.cache, "last"))
+    def last(self) -> Run:
+        return Run.load(rundir.find(self.cache, "last"))
 
 
 @pytest.fixture
@@ -154,12 +162,12 @@ def test_a_failed_test_is_1_in_every_report(world: World) -> None:
     world.steps = whole("passed", "failed", 1)
     assert world.run() == ExitCode.FAILED
     run = world.last
-    ktap = (run.path / report.KTAP).read_text()
+    ktap = (run.path / KTAP).read_text()
     assert f"ok 1 {ONE}\nnot ok 2 {TWO}\n# assert 1 == 2\n" in ktap
-    suite = ET.parse(run.path / report.JUNIT).getroot().find("testsuite")
+    suite = ET.parse(run.path / JUNIT).getroot().find("testsuite")
     assert suite is not None
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "1")
-    html = (run.path / report.HTML).read_text()
+    html = (run.path / HTML).read_text()
     assert "&lt;broken&gt;" in html
     assert "&lt;The&gt; second." in html
     assert "Unproved" in html
@@ -168,7 +176,7 @@ def test_a_failed_test_is_1_in_every_report(world: World) -> None:
 def test_the_page_is_self_contained_and_made_for_narrow_screens(world: World) -> None:
     world.steps = whole("passed", "passed", 0)
     world.run()
-    html = (world.last.path / report.HTML).read_text()
+    html = (world.last.path / HTML).read_text()
     assert 'name="viewport"' in html
     assert "http://" not in html
     assert "https://" not in html
@@ -194,7 +202,7 @@ def test_a_hung_guest_is_3_and_names_the_test_in_flight(world: World) -> None:
     world.steps = [("on", 0), start(ONE), result(ONE, "failed"), start(TWO), ("sleep", 60)]
     assert world.run(silence=1) == ExitCode.INFRA
     assert world.last.view.verdict["reasons"][-1] == f"In flight: {TWO}."
-    assert "not ok 2" in (world.last.path / report.KTAP).read_text()
+    assert "not ok 2" in (world.last.path / KTAP).read_text()
 
 
 def test_a_guest_that_never_came_up_lists_what_did_not_run(world: World) -> None:
@@ -206,10 +214,10 @@ def test_a_guest_that_never_came_up_lists_what_did_not_run(world: World) -> None
 def test_control_is_judged_by_absence(world: World) -> None:
     world.steps = whole("absent", "absent", 0)
     assert world.run(control=True) == ExitCode.PASSED
-    assert f"ok 1 {ONE}" in (world.last.path / report.KTAP).read_text()
+    assert f"ok 1 {ONE}" in (world.last.path / KTAP).read_text()
     world.steps = whole("absent", "passed", 0)
     assert world.run(control=True) == ExitCode.FAILED
-    assert f"not ok 2 {TWO}" in (world.last.path / report.KTAP).read_text()
+    assert f"not ok 2 {TWO}" in (world.last.path / KTAP).read_text()
 
 
 def test_a_selection_of_nothing_is_1_without_a_boot(world: World) -> None:
@@ -287,11 +295,11 @@ def test_a_stage_that_fails_is_recorded(world: World, monkeypatch: pytest.Monkey
     def broken(*_: object) -> None:
         raise LabError("The kernel does not build.", hint="Mend it.")
 
-    monkeypatch.setattr(testrun, "bring_kernel", broken)
+    monkeypatch.setattr(tests, "bring_kernel", broken)
     with pytest.raises(LabError):
         world.run()
     assert world.last.code == ExitCode.INFRA
-    assert "The kernel does not build." in (world.last.path / report.HTML).read_text()
+    assert "The kernel does not build." in (world.last.path / HTML).read_text()
 
 
 def test_an_interrupted_run_is_recorded_with_its_test(
@@ -302,11 +310,11 @@ def test_an_interrupted_run_is_recorded_with_its_test(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(testrun, "show", interrupt)
+    monkeypatch.setattr(tests, "show", interrupt)
     with pytest.raises(KeyboardInterrupt):
         world.run()
     assert world.last.code == ExitCode.INTERRUPTED
-    assert (world.last.path / report.HTML).exists()
+    assert (world.last.path / HTML).exists()
 
 
 def test_a_directory_of_a_killed_run_can_be_read(world: World) -> None:
@@ -316,11 +324,11 @@ def test_a_directory_of_a_killed_run_can_be_read(world: World) -> None:
     lines = path.read_text().splitlines()
     cut = next(n for n, line in enumerate(lines) if json.loads(line)["event"] == "result")
     path.write_text("\n".join(lines[:cut]) + '\n{"event": "res')
-    run = report.Run.load(world.last.path)
+    run = Run.load(world.last.path)
     assert run.headline == "no verdict: the run was cut short"
     assert run.reasons == [f"In flight: {ONE}."]
-    report.write_all(run)
-    assert "cut short" in (run.path / report.JUNIT).read_text()
+    write_all(run)
+    assert "cut short" in (run.path / JUNIT).read_text()
 
 
 def test_runs_are_found_by_id_part_path_and_last(world: World, cache: Cache) -> None:
@@ -361,7 +369,7 @@ def test_an_author_may_edit_while_the_guest_runs(
 
 
 def snapshot(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(Path(report.__file__).with_name("snapshot.py")), *arguments]
+    command = [sys.executable, snapshot_module.__file__, *arguments]
     return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
 

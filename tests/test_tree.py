@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Stage tree: real commits, only changed files touched, nothing of the author's overwritten."""
 
 from __future__ import annotations
@@ -8,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from lab import tree as module
-from lab.base import BaseRequest, BaseResult, ensure_base
-from lab.cache import Cache
+from lab.core.cache import Cache
 from lab.errors import UsageError
-from lab.gitrepo import IDENTITY_NAME, Git
-from lab.series import Series
-from lab.tree import TreeRequest, TreeResult, ensure_tree
+from lab.source import tree as module
+from lab.source.base import BaseRequest, BaseResult, ensure_base
+from lab.source.git import IDENTITY_NAME, Git
+from lab.source.series import Series
+from lab.source.tree import TreeRequest, TreeResult, ensure_tree
 from tests.support import (
     CHANGES,
     Change,
@@ -186,7 +187,8 @@ def test_unpacked_files_of_an_archive_are_taken_over(
     cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The base was unpacked once: its files become the tree's, they are not written again."""
-    from lab import base, unpack
+    from lab.host import unpack
+    from lab.source import base
 
     kernel = make_kernel(tmp_path / "linux")
     tarball = make_tarball(kernel, tmp_path / "linux-7.3.4.tar.xz")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Plain output and live bars."""
 
 from __future__ import annotations
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.ui import Ui, amount
+from lab.core.ui import Ui, amount
 
 
 class Clock:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The guest's files: made once, in place whole or not at all. The compilers are fakes."""
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from lab import container_profile, host, userspace
-from lab.cache import Cache
+from lab.core.cache import Cache
 from lab.errors import LabError
-from lab.toolchain import find_toolchain
-from lab.userspace import GuestArtifacts, GuestRequest, ensure_guest
+from lab.host import container_profile, tools
+from lab.kernel import userspace
+from lab.kernel.toolchain import find_toolchain
+from lab.kernel.userspace import GuestArtifacts, GuestRequest, ensure_guest
 from tests.fakes import ARCH, Workshop, make_workshop
 from tests.support import Recorder
 
@@ -56,7 +58,7 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
         (directory / name).write_text("good\n")
     monkeypatch.setattr(userspace, "FILTERS", (filters,))
     monkeypatch.setattr(userspace, "NATIVE", native)
-    monkeypatch.setattr(host, "command", lambda *_: "clang")
+    monkeypatch.setattr(tools, "command", lambda *_: "clang")
     profile = tmp_path / "profile.json"
     profile.write_text("{}")
     monkeypatch.setenv(container_profile.ENVIRONMENT, str(profile))

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Configuration variants: what Kconfig grants, what it has to refuse, what the compiler says."""
 
 from __future__ import annotations
@@ -8,15 +9,23 @@ from typing import Any, cast
 
 import pytest
 
-from lab.cache import Cache
-from lab.cli import run_cli
-from lab.config import ConfigResult
+from lab.cli.app import run_cli
+from lab.core.cache import Cache
 from lab.errors import ExitCode
-from lab.hygiene import variants
-from lab.hygiene.result import FINDINGS, NOTHING, OK, CheckResult, Finding
-from lab.hygiene.variants import EXTENDED, NOT_POSSIBLE, OFF, VARIANTS, Outcome, Variant, report
-from lab.kconfig import Kconfig
-from lab.pipeline import Configured
+from lab.jobs.hygiene import variants
+from lab.jobs.hygiene.result import FINDINGS, NOTHING, OK, CheckResult, Finding
+from lab.jobs.hygiene.variants import (
+    EXTENDED,
+    NOT_POSSIBLE,
+    OFF,
+    VARIANTS,
+    Outcome,
+    Variant,
+    report,
+)
+from lab.kernel.config import ConfigResult
+from lab.kernel.kconfig import Kconfig
+from lab.kernel.pipeline import Configured
 from tests.fakes import ARCH, Workshop, make_workshop
 from tests.support import CHANGES, make_kernel, make_patches, make_repository
 

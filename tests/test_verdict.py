@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The one verdict: each code, and what outranks what."""
 
 from __future__ import annotations
@@ -7,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from lab import journal
 from lab.errors import ExitCode, LabError, UsageError
-from lab.journal import Journal, View
-from lab.splats import Splat
-from lab.verdict import Verdict, decide, verdict_of, write_verdict
+from lab.guest.splats import Splat
+from lab.runs import journal
+from lab.runs.journal import Journal, View
+from lab.runs.verdict import Verdict, decide, verdict_of, write_verdict
 
 WARNING = Splat("WARNING", "WARNING: at x", 7, "t0", ())
 ALLOWED = Splat("WARNING", "WARNING: at x", 7, "t0", (), allowed="known")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The walk: which steps, what is kept, what is named. Stages and guests are stand-ins."""
 
 from __future__ import annotations
@@ -11,20 +12,22 @@ from typing import Any
 
 import pytest
 
-from lab import manifest, report, rundir, walk
-from lab.build import BuildResult
-from lab.cache import Cache
-from lab.cli import run_cli
+from lab.cli.app import run_cli
+from lab.core.cache import Cache
+from lab.core.session import Session
 from lab.errors import ExitCode, LabError
-from lab.hygiene.result import CheckResult, Finding
-from lab.hygiene.subject import Subject
-from lab.journal import Journal
-from lab.options import Session
-from lab.pipeline import Kernel, Plan, bring_source
-from lab.series import Series
-from lab.testrun import Hooks, TestOptions
-from lab.userspace import GuestArtifacts
-from lab.walk import Cell, passed_before
+from lab.jobs import walk
+from lab.jobs.hygiene.result import CheckResult, Finding
+from lab.jobs.hygiene.subject import Subject
+from lab.jobs.tests import Hooks, TestOptions
+from lab.jobs.walk import Cell, passed_before
+from lab.kernel.build import BuildResult
+from lab.kernel.pipeline import Kernel, Plan, bring_source
+from lab.kernel.userspace import GuestArtifacts
+from lab.runs import manifest, rundir
+from lab.runs.journal import Journal
+from lab.runs.run import Run
+from lab.source.series import Series
 from tests.support import Recorder, make_kernel, make_patches, make_repository
 
 SECCOMP_C = Path("kernel/seccomp.c")
@@ -421,7 +424,7 @@ def test_a_walk_can_be_reported(world: World, capsys: pytest.CaptureFixture[str]
     world.walk()
     capsys.readouterr()
     directory = rundir.find(world.cache, walk.KIND)
-    assert report.Run.load(directory).code == ExitCode.FAILED
+    assert Run.load(directory).code == ExitCode.FAILED
     table = (directory / walk.TABLE).read_text()
     assert "1: code 1" in table
     assert "BAD 1 failed" in table
@@ -450,8 +453,8 @@ def test_a_part_of_the_series_has_a_tree_of_its_own(world: World) -> None:
 
 def plans(world: World, applied: int) -> tuple[Plan, ...]:
     """What ``--applied`` makes."""
-    from lab.commands_guest import make_plans
-    from lab.profiles import find_profiles
+    from lab.cli.guest import make_plans
+    from lab.kernel.profiles import find_profiles
 
     return make_plans(
         find_profiles("default"),

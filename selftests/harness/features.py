@@ -37,8 +37,8 @@ class Absent(Exception):
 
 class Lacks(Exception):
     """This guest, not the series, lacks something that the test needs: ``what``, by the name that
-    the lab has for it. Whether it may lack it is for the profile (lab/profiles.py) and the base
-    (lab/base.py) to say.
+    the lab has for it. Whether it may lack it is for the profile (lab/kernel/profiles.py) and
+    the base (lab/source/base.py) to say.
     """
 
     def __init__(self, what: str, seen: str) -> None:

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: MIT
+"""``lab run``, ``lab trace``: a command in the guest under a filter of the gallery.
+
+What is done in the guest is ``selftests.gallery.run`` and ``trace``, which need no lab. Here their
+options are checked before anything is built, and a guest is put around them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+import click
+
+from lab import PROJECT_ROOT
+from lab.cli.guest import limit_option, parse_limits, plan_options
+from lab.cli.options import CONTEXT_SETTINGS
+from lab.core.session import Session
+from lab.errors import ExitCode, LabError, UsageError
+from lab.guest.script import EVENTS, GUEST_SHARE, GuestCommand
+from lab.jobs.onecommand import patient, perform, prepared
+from lab.kernel.pipeline import SERIES, Kernel, Plan
+from selftests.gallery import catalogue
+from selftests.gallery import trace as trace_tool
+from selftests.gallery.catalogue import BadSetting
+from selftests.gallery.records import FORMATS
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+IN_GUEST = f"{GUEST_SHARE}/{EVENTS}"
+"""Whole lines of it come to the host as they are written."""
+
+
+def output_option(function: F) -> F:
+    """Add ``--output``."""
+    return click.option(
+        "--output",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="Write what the filter tells to FILE, not to standard error.",
+    )(function)
+
+
+def command_argument(function: F) -> F:
+    """Add COMMAND."""
+    return click.argument("command", nargs=-1, type=click.UNPROCESSED)(function)
+
+
+def checked(choose: Callable[[], T]) -> T:
+    """What the gallery makes of a caller's words. Raises UsageError if it makes nothing of them."""
+    try:
+        return choose()
+    except BadSetting as error:
+        raise UsageError(error.message, error.hint) from None
+    except OSError as error:
+        raise LabError(
+            f"The names of system calls are libseccomp's: {error}.",
+            hint="`lab doctor --install` installs it with QEMU.",
+        ) from None
+
+
+@click.command(context_settings=CONTEXT_SETTINGS)
+@click.option("--list", "listed", is_flag=True, help="Show the filters and their parameters.")
+@click.option("--filter", "name", metavar="NAME", help="One of the list.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A parameter of the filter; can be repeated.",
+)
+@output_option
+@command_argument
+@limit_option
+@plan_options
+def run(
+    session: Session,
+    plan: Plan,
+    listed: bool,
+    name: str | None,
+    settings: tuple[str, ...],
+    output: Path | None,
+    command: tuple[str, ...],
+    limits: tuple[str, ...],
+) -> int:
+    """Run COMMAND (after --) in the guest under a filter of the gallery.
+
+    Its exit status becomes the lab's; 125 if it could not be put under the filter. What the filter
+    logs, decides and has counted goes to standard error.
+    """
+    if listed:
+        for line in catalogue.listing():
+            session.ui.out(line)
+        return ExitCode.PASSED
+    if name is None:
+        raise UsageError("Which filter? --filter NAME.", hint="`lab run --list` shows them.")
+    filter_ = name
+    checked(lambda: catalogue.choose(filter_, settings))
+    options = ["--filter", filter_, *(word for one in settings for word in ("--set", one))]
+    return _in_guest(session, plan, "run", options, output, command, parse_limits(limits))
+
+
+@click.command(context_settings=CONTEXT_SETTINGS)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(FORMATS)),
+    default="plain",
+    show_default=True,
+    help="Lines as strace has them, JSON lines, or columns.",
+)
+@click.option("--calls", metavar="NAME[,NAME]", help='Log these system calls as well; "all".')
+@output_option
+@command_argument
+@limit_option
+@plan_options
+def trace(
+    session: Session,
+    plan: Plan,
+    form: str,
+    calls: str | None,
+    output: Path | None,
+    command: tuple[str, ...],
+    limits: tuple[str, ...],
+) -> int:
+    """Show the files that COMMAND (after --) opens in the guest, as it opens them.
+
+    The trace goes to standard error, COMMAND's exit status becomes the lab's. The last line says
+    how many records were lost.
+    """
+    checked(lambda: trace_tool.choose(calls))
+    options = ["--format", form, *(() if calls is None else ("--calls", calls))]
+    return _in_guest(session, plan, "trace", options, output, command, parse_limits(limits))
+
+
+def guest_command(
+    kernel: Kernel,
+    plan: Plan,
+    tool: str,
+    options: Sequence[str],
+    to_file: bool,
+    command: Sequence[str],
+) -> GuestCommand:
+    """The tool in the guest. Only PATH and where the filters are come to COMMAND from the lab: the
+    tool's modules are found because it begins in the checkout.
+    """
+    where = ["--directory", str(Path.cwd()), *(("--output", IN_GUEST) if to_file else ())]
+    # -B: the guest keeps nothing.
+    argv = (sys.executable, "-B", "-m", f"selftests.gallery.{tool}", *options, *where)
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "SECCOMP_LAB_GUEST": str(kernel.artifacts.directory),
+    }
+    return GuestCommand(
+        (*argv, "--", *command), PROJECT_ROOT, environment, sysctls=plan.profile.sysctls
+    )
+
+
+@contextlib.contextmanager
+def _written(path: Path | None) -> Iterator[TextIO | None]:
+    """The file for what comes from the guest. Raises UsageError if it cannot be written."""
+    if path is None:
+        yield None
+        return
+    try:
+        stream = path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--output {path}: {error.strerror}.") from None
+    with stream:
+        yield stream
+
+
+def _in_guest(
+    session: Session,
+    plan: Plan,
+    tool: str,
+    options: list[str],
+    output: Path | None,
+    command: tuple[str, ...],
+    limits: dict[str, float],
+) -> int:
+    if not command:
+        raise UsageError("Which command?", hint=f"lab {tool} [OPTION]... -- COMMAND.")
+    if plan.kind != SERIES:
+        raise UsageError(
+            "The gallery's filters need the series.",
+            hint="Leave out --control, and take a profile of the patched kernel.",
+        )
+    kept = ["--output", str(output)] if output else []
+    again = ["scripts/lab", tool, *options, *kept, *plan.options(), "--", *command]
+    with (
+        _written(output) as stream,
+        prepared(session, plan, tool, again, patient(limits)) as ready,
+    ):
+
+        def event(line: str) -> None:
+            if stream is not None:
+                print(line, file=stream, flush=True)
+
+        in_guest = guest_command(ready.kernel, plan, tool, options, stream is not None, command)
+        return perform(session, ready.request, in_guest, event)

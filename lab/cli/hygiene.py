@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT
+"""``lab series check`` and ``variants``: what can be said of patches without booting them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lab.cli.options import CONTEXT_SETTINGS, base_option, common, newer_option, patches_option
+from lab.core.session import Session
+from lab.host import tools
+from lab.jobs.hygiene.check import CheckOptions, run_check
+from lab.jobs.hygiene.variants import run_variants
+from lab.kernel.arches import DEFAULT_ARCH, find_arch
+from lab.kernel.pipeline import Plan
+from lab.kernel.profiles import find_profile
+from lab.source.series import Series, parse_range
+
+
+def series_plan(function: Callable[..., int]) -> Callable[..., int]:
+    """Add the options that name a series, and pass the plan of its default kernel."""
+
+    @base_option
+    @newer_option
+    @patches_option
+    @common
+    @functools.wraps(function)
+    def wrapper(session: Session, /, base: str, newer: bool, patches: Path, **options: Any) -> int:
+        plan = Plan(base, newer, patches, False, find_profile("default"), find_arch(DEFAULT_ARCH))
+        return function(session, plan, **options)
+
+    return wrapper
+
+
+@click.command(context_settings=CONTEXT_SETTINGS)
+@click.option("--patch", "numbers", default="1..", metavar="FIRST..LAST", help="Only these.")
+@click.option("--no-compile", is_flag=True, help="Without W=1 and sparse, which compile.")
+@click.option("--maintainers", is_flag=True, help="List whom each patch concerns.")
+@series_plan
+def check(session: Session, plan: Plan, numbers: str, no_compile: bool, maintainers: bool) -> int:
+    """Check each patch with the tree's own tools; 1 if anything is found.
+
+    checkpatch.pl --strict, with the exceptions of lab/jobs/hygiene/checkpatch.toml; the author's
+    sign-off; kernel-doc, W=1 and sparse on what the patch touches, where only what the base does
+    not have counts; get_maintainer.pl.
+    """
+    first, last = parse_range(numbers, "--patch", 1)
+    if not no_compile:
+        tools.need("series check", session.cache)
+    return run_check(session, plan, CheckOptions(first, last, not no_compile, maintainers))
+
+
+@click.command(context_settings=CONTEXT_SETTINGS)
+@click.option(
+    "--patch", "numbers", metavar="FIRST..LAST", show_default="the last", help="At these."
+)
+@series_plan
+def variants(session: Session, plan: Plan, numbers: str | None) -> int:
+    """Compile what the series touches in other configurations; 1 at any warning.
+
+    CONFIG_SECCOMP_FILTER_EXTENDED on and off, with SECURITY, BPF_EVENTS, BPF_JIT,
+    CHECKPOINT_RESTORE, BPF_SYSCALL and NET off in turn, and allnoconfig with seccomp. An option
+    that Kconfig has to refuse is checked to be refused.
+    """
+    end = len(Series.read(plan.patches).patches)
+    first, last = parse_range(numbers or str(end), "--patch", 1)
+    return run_variants(session, plan, first, last)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""One guest: launched, watched, its console scanned."""

@@ -1,1 +1,0 @@
-"""What a reviewer's tools say of each patch: style, sign-off, documentation, warnings."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""What the series adds to a kernel: bytes of code and data, and stack."""

@@ -1,1 +1,0 @@
-"""The kernel's own selftests as a gate: built from the patched tree, run on base and series."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""A run directory, written and read back."""

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""Run directories: one per run, named so that their order is the order of the runs."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.core.cache import Cache
+from lab.errors import UsageError
+from lab.runs import journal
+
+LAST = "last"
+
+KTAP, JUNIT, HTML = "ktap.txt", "junit.xml", "report.html"
+"""What a run directory has for tools and for people."""
+
+GUESTS = "guests"
+"""In a run directory: one for each guest, of a run that boots several."""
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """A run that is being written."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """How the caller names it."""
+        return self.path.name
+
+
+def create(cache: Cache, kind: str) -> RunDirectory:
+    """A new run directory, ``kind`` being a word such as "series"."""
+    cache.runs.mkdir(parents=True, exist_ok=True)
+    while True:
+        # To the microsecond, less than one mkdir() takes: whole milliseconds held two runs.
+        stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%f")
+        path = cache.runs / f"{stamp}-{os.getpid()}-{kind}"
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
+            return RunDirectory(path)
+
+
+def known(cache: Cache) -> list[Path]:
+    """The directories of all test runs, the oldest first. `lab boot` leaves directories too, with
+    its streams, but nothing to report.
+    """
+    return sorted(path.parent for path in cache.runs.glob(f"*/{journal.NAME}"))
+
+
+def find(cache: Cache, name: str) -> Path:
+    """A run directory by path, id, a unique part of an id, or "last".
+
+    Raises UsageError if there is none or more than one.
+    """
+    runs = known(cache)
+    if name == LAST:
+        if not runs:
+            raise UsageError(f"There is no run in {cache.runs} yet.", hint="`lab test` makes one.")
+        return runs[-1]
+    given = Path(name)
+    if (given / journal.NAME).is_file():
+        return given
+    matching = [path for path in runs if path.name == name] or [
+        path for path in runs if name in path.name
+    ]
+    if len(matching) == 1:
+        return matching[0]
+    what = "There is no run" if not matching else f"{len(matching)} runs match"
+    raise UsageError(f"{what} {name!r} in {cache.runs}.", hint="`lab runs` lists the runs.")

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""About the lab itself."""
