@@ -49,7 +49,8 @@ from lab.jobs.bench.tables import (
 )
 from lab.kernel.arches import ARCHES
 from lab.kernel.build import BuildResult
-from lab.kernel.pipeline import Configured, Kernel, Plan
+from lab.kernel.pipeline import Configured, Kernel
+from lab.kernel.plan import Plan
 from lab.kernel.profiles import find_profile
 from lab.kernel.userspace import NATIVE, GuestArtifacts
 from lab.runs import bench_figures, journal, rundir

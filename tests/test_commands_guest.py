@@ -14,7 +14,7 @@ from lab.errors import ExitCode, UsageError
 from lab.jobs.tests import TestOptions
 from lab.kernel import pipeline
 from lab.kernel.arches import find_arch
-from lab.kernel.pipeline import Plan
+from lab.kernel.plan import Plan
 from lab.kernel.profiles import PROFILES, find_profile
 from lab.runs import manifest, rundir
 from lab.runs.journal import Journal

@@ -37,7 +37,8 @@ from lab.jobs.fuzz.minimise import minimise
 from lab.jobs.fuzz.outcomes import ACCEPTED, Outcomes, kind_of
 from lab.kernel.arches import ARCHES
 from lab.kernel.build import BuildResult
-from lab.kernel.pipeline import Configured, Kernel, Plan, Stage
+from lab.kernel.pipeline import Configured, Kernel, Stage
+from lab.kernel.plan import Plan
 from lab.kernel.profiles import find_profile
 from lab.kernel.userspace import NATIVE, GuestArtifacts
 from lab.report.text import summary

@@ -15,7 +15,7 @@ from lab.errors import ExitCode, LabError
 from lab.jobs import matrix
 from lab.jobs.tests import Hooks, TestOptions
 from lab.kernel.arches import ARCHES
-from lab.kernel.pipeline import Plan
+from lab.kernel.plan import Plan
 from lab.kernel.profiles import find_profiles
 from lab.report.files import write_all
 from lab.report.text import summary

@@ -24,7 +24,8 @@ from lab.jobs import tests
 from lab.jobs.tests import TestOptions
 from lab.kernel.arches import ARCHES
 from lab.kernel.build import BuildResult
-from lab.kernel.pipeline import Configured, Kernel, Plan, Stage
+from lab.kernel.pipeline import Configured, Kernel, Stage
+from lab.kernel.plan import Plan
 from lab.kernel.profiles import PROFILES
 from lab.kernel.userspace import GuestArtifacts
 from lab.report.files import write_all

@@ -22,7 +22,8 @@ from lab.jobs.hygiene.subject import Subject
 from lab.jobs.tests import Hooks, TestOptions
 from lab.jobs.walk import Cell, passed_before
 from lab.kernel.build import BuildResult
-from lab.kernel.pipeline import Kernel, Plan, bring_source
+from lab.kernel.pipeline import Kernel, bring_source
+from lab.kernel.plan import Plan
 from lab.kernel.userspace import GuestArtifacts
 from lab.runs import manifest, rundir
 from lab.runs.journal import Journal

@@ -35,11 +35,11 @@ COMMANDS: dict[str, str] = {
     "splat-gate": "lab.cli.guest:splat_gate",
     "fuzz": "lab.cli.fuzz:fuzz",
     "bench": "lab.cli.bench:bench",
-    "report": "lab.cli.guest:report_command",
-    "runs": "lab.cli.guest:runs",
+    "report": "lab.cli.runs:report_command",
+    "runs": "lab.cli.runs:runs",
     "compare": "lab.cli.compare:compare_command",
     "size": "lab.cli.size:size",
-    "review-check": "lab.cli.guest:review_check_command",
+    "review-check": "lab.cli.runs:review_check_command",
     "prune": "lab.cli.host:prune",
 }
 """Subcommand name to ``module:attribute``, in the order that ``lab --help`` shows."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import click
 
-from lab.cli.guest import limit_option, parse_limits, plan_options
+from lab.cli.again import this_command
 from lab.cli.options import CONTEXT_SETTINGS
+from lab.cli.plans import limit_option, parse_limits, plan_options
 from lab.core.session import Session
 from lab.errors import UsageError
-from lab.jobs.bench.run import BenchOptions, run_bench
+from lab.jobs.bench.request import BenchOptions
+from lab.jobs.bench.run import run_bench
 from lab.jobs.bench.tables import CALLS, TABLES
-from lab.kernel.pipeline import SERIES, Plan
+from lab.kernel.plan import SERIES, Plan
 
 ROUNDS = 7
 
@@ -54,7 +56,7 @@ def bench(
     and a table here. A goal that is missed is told and fails nothing; a row that cannot be measured
     does, and with --ab a series that is slower than the base.
     """
-    if plan.kind != SERIES or plan.applied is not None:
+    if plan.kernel != SERIES or plan.applied is not None:
         raise UsageError(
             "What is measured needs the whole series.",
             hint="Leave out --control and --applied; --ab measures the base as well.",
@@ -73,7 +75,9 @@ def bench(
         both=both,
         limits=parse_limits(limits),
     )
-    return run_bench(session, plan, options)
+    # What --quick stands for may change.
+    again = this_command(rounds=options.rounds, calls=options.calls, quick=False)
+    return run_bench(session, plan, options, again)
 
 
 def _at_least(name: str, least: int, given: int | None, default: int) -> int:

@@ -7,12 +7,13 @@ import secrets
 
 import click
 
-from lab.cli.guest import limit_option, parse_limits, plan_options
+from lab.cli.again import this_command
 from lab.cli.options import CONTEXT_SETTINGS
+from lab.cli.plans import limit_option, parse_limits, plan_options
 from lab.core.session import Session
 from lab.errors import UsageError
 from lab.jobs.fuzz.campaign import FuzzOptions, run_fuzz
-from lab.kernel.pipeline import SERIES, Plan
+from lab.kernel.plan import SERIES, Plan
 
 SEEDS = 1 << 32
 
@@ -53,7 +54,7 @@ def fuzz(
     alike. A finding is made small and saved as a case that the suite can replay. The program of an
     index depends on the seed alone.
     """
-    if plan.kind != SERIES:
+    if plan.kernel != SERIES:
         raise UsageError(
             "There is nothing to fuzz on a kernel without the series.",
             hint="Leave out --control, and take a profile of the patched kernel.",
@@ -80,4 +81,4 @@ def fuzz(
         sabotage=sabotage,
         limits=parse_limits(limits),
     )
-    return run_fuzz(session, plan, options)
+    return run_fuzz(session, plan, options, this_command(seed=options.seed))

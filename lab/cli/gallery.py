@@ -7,23 +7,20 @@ options are checked before anything is built, and a guest is put around them.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TypeVar
 
 import click
 
-from lab import PROJECT_ROOT
-from lab.cli.guest import limit_option, parse_limits, plan_options
+from lab.cli.again import this_command
 from lab.cli.options import CONTEXT_SETTINGS
+from lab.cli.plans import limit_option, parse_limits, plan_options
 from lab.core.session import Session
 from lab.errors import ExitCode, LabError, UsageError
-from lab.guest.script import EVENTS, GUEST_SHARE, GuestCommand
-from lab.jobs.onecommand import patient, perform, prepared
-from lab.kernel.pipeline import SERIES, Kernel, Plan
+from lab.jobs.gallery import ToolRequest, run_tool
+from lab.jobs.onecommand import patient
+from lab.kernel.plan import Plan
 from selftests.gallery import catalogue
 from selftests.gallery import trace as trace_tool
 from selftests.gallery.catalogue import BadSetting
@@ -31,9 +28,6 @@ from selftests.gallery.records import FORMATS
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
-
-IN_GUEST = f"{GUEST_SHARE}/{EVENTS}"
-"""Whole lines of it come to the host as they are written."""
 
 
 def output_option(function: F) -> F:
@@ -138,43 +132,6 @@ def trace(
     return _in_guest(session, plan, "trace", options, output, command, parse_limits(limits))
 
 
-def guest_command(
-    kernel: Kernel,
-    plan: Plan,
-    tool: str,
-    options: Sequence[str],
-    to_file: bool,
-    command: Sequence[str],
-) -> GuestCommand:
-    """The tool in the guest. Only PATH and where the filters are come to COMMAND from the lab: the
-    tool's modules are found because it begins in the checkout.
-    """
-    where = ["--directory", str(Path.cwd()), *(("--output", IN_GUEST) if to_file else ())]
-    # -B: the guest keeps nothing.
-    argv = (sys.executable, "-B", "-m", f"selftests.gallery.{tool}", *options, *where)
-    environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "SECCOMP_LAB_GUEST": str(kernel.artifacts.directory),
-    }
-    return GuestCommand(
-        (*argv, "--", *command), PROJECT_ROOT, environment, sysctls=plan.profile.sysctls
-    )
-
-
-@contextlib.contextmanager
-def _written(path: Path | None) -> Iterator[TextIO | None]:
-    """The file for what comes from the guest. Raises UsageError if it cannot be written."""
-    if path is None:
-        yield None
-        return
-    try:
-        stream = path.open("w", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"--output {path}: {error.strerror}.") from None
-    with stream:
-        yield stream
-
-
 def _in_guest(
     session: Session,
     plan: Plan,
@@ -186,21 +143,5 @@ def _in_guest(
 ) -> int:
     if not command:
         raise UsageError("Which command?", hint=f"lab {tool} [OPTION]... -- COMMAND.")
-    if plan.kind != SERIES:
-        raise UsageError(
-            "The gallery's filters need the series.",
-            hint="Leave out --control, and take a profile of the patched kernel.",
-        )
-    kept = ["--output", str(output)] if output else []
-    again = ["scripts/lab", tool, *options, *kept, *plan.options(), "--", *command]
-    with (
-        _written(output) as stream,
-        prepared(session, plan, tool, again, patient(limits)) as ready,
-    ):
-
-        def event(line: str) -> None:
-            if stream is not None:
-                print(line, file=stream, flush=True)
-
-        in_guest = guest_command(ready.kernel, plan, tool, options, stream is not None, command)
-        return perform(session, ready.request, in_guest, event)
+    request = ToolRequest(tool, tuple(options), output, command, patient(limits))
+    return run_tool(session, plan, request, this_command())

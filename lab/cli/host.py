@@ -15,6 +15,7 @@ from lab.core.ui import Ui, amount
 from lab.errors import ExitCode, LabError
 from lab.guest import kvm
 from lab.host import tools
+from lab.kernel.arches import ARCHES
 from lab.runs import prune as pruning
 
 
@@ -67,13 +68,7 @@ def _advice(packages: tuple[str, ...]) -> str:
 
 def _resources(cache: Cache, ui: Ui) -> None:
     """KVM, disk and memory: not tools, nothing a package mends, a warning at most."""
-    result = kvm.probe(cache)
-    if result.works:
-        ui.out("KVM: works (a guest ran)")
-    else:
-        ui.out(f"KVM: not used: {result.reason.rstrip('.')}. Guests are emulated: slower.")
-    if not result.emulation:
-        ui.warn("QEMU does not run a guest at all")
+    ui.out(f"KVM: {_kvm(cache)}")
     free = shutil.disk_usage(cache.root).free
     ui.out(f"disk: {amount(free, 'bytes')} free at {cache.root}")
     if free < tools.DISK_BYTES:
@@ -82,6 +77,20 @@ def _resources(cache: Cache, ui: Ui) -> None:
     ui.out(f"memory: {amount(memory, 'bytes')}")
     if memory < tools.MEMORY_BYTES:
         ui.warn(f"linking the kernel and running it need {amount(tools.MEMORY_BYTES, 'bytes')}")
+
+
+def _kvm(cache: Cache) -> str:
+    native = next((arch for arch in ARCHES if arch.native), None)
+    if native is None:
+        return "not used: no guest of the lab is of this host's architecture"
+    closed = kvm.closed()
+    known = kvm.remembered(cache, native.qemu)
+    if closed or (known is not None and not known.works):
+        reason = closed or (known.reason if known else "")
+        return f"not used: {reason.rstrip('.')}. Guests are emulated: slower."
+    if known is None:
+        return f"{kvm.DEVICE} can be opened; the first guest will tell whether it runs a kernel"
+    return "works (a guest ran)"
 
 
 @click.command(context_settings=CONTEXT_SETTINGS)

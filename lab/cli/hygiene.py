@@ -16,7 +16,7 @@ from lab.host import tools
 from lab.jobs.hygiene.check import CheckOptions, run_check
 from lab.jobs.hygiene.variants import run_variants
 from lab.kernel.arches import DEFAULT_ARCH, find_arch
-from lab.kernel.pipeline import Plan
+from lab.kernel.plan import Plan
 from lab.kernel.profiles import find_profile
 from lab.source.series import Series, parse_range
 

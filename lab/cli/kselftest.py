@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
+from lab.cli.again import this_command
 from lab.cli.options import CONTEXT_SETTINGS, base_option, common, newer_option, patches_option
 from lab.core.session import Session
 from lab.host import tools
 from lab.jobs.kselftest.run import run_kselftest
 from lab.jobs.kselftest.suites import find_suites
 from lab.kernel.arches import DEFAULT_ARCH, find_arch
-from lab.kernel.pipeline import Plan
+from lab.kernel.plan import Plan
 from lab.kernel.profiles import find_profile
 
 
@@ -34,8 +35,4 @@ def kselftest(
     suites = find_suites(names)
     tools.need("kselftest", session.cache)
     plan = Plan(base, newer, patches, False, find_profile("default"), find_arch(DEFAULT_ARCH))
-    command = ["scripts/lab", "kselftest", *plan.options(), *names]
-    # This command has no such option.
-    for option in ("--profile", plan.profile.name):
-        command.remove(option)
-    return run_kselftest(session, plan, suites, command)
+    return run_kselftest(session, plan, suites, this_command())

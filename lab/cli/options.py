@@ -14,6 +14,7 @@ from lab import PROJECT_ROOT
 from lab.core.cache import ENVIRONMENT, Cache
 from lab.core.session import Session
 from lab.core.ui import Ui
+from lab.kernel.arches import DEFAULT_ARCH
 from lab.source.base import MAIN_BASE, base_names
 
 P = ParamSpec("P")
@@ -83,4 +84,11 @@ def applied_option(function: F) -> F:
         type=click.IntRange(min=0),
         metavar="N",
         help="Only the first N patches of the series, in a tree of their own.",
+    )(function)
+
+
+def arch_option(function: F) -> F:
+    """Add ``--arch``."""
+    return click.option(
+        "--arch", default=DEFAULT_ARCH, show_default=True, help="Architecture of kernel and guest."
     )(function)

@@ -7,13 +7,17 @@ from dataclasses import replace
 
 import click
 
-from lab.cli.guest import plan_options
+from lab.cli.again import other_command, this_command
+from lab.cli.guest import test as test_command
 from lab.cli.options import CONTEXT_SETTINGS
+from lab.cli.plans import plan_options
 from lab.core.session import Session
 from lab.errors import ExitCode, UsageError
 from lab.jobs.tests import TestOptions, run_tests
-from lab.jobs.walk import WalkOptions, run_walk
-from lab.kernel.pipeline import Plan, bring_kernel
+from lab.jobs.walk.run import run_walk
+from lab.jobs.walk.steps import WalkOptions
+from lab.kernel.pipeline import bring_kernel
+from lab.kernel.plan import Plan
 from lab.source import port as porting
 from lab.source.desk import Desk
 from lab.source.git import Git
@@ -52,7 +56,7 @@ def port(session: Session, plan: Plan, edit: bool, save: bool, build: bool, test
         session.ui.say(f"`lab series port --base {plan.base} --edit` is the way to resolve it")
         return ExitCode.FAILED
     if test:
-        return run_tests(session, plan, TestOptions(None, (), {}))
+        return run_tests(session, plan, TestOptions(), other_command(test_command, "test"))
     if build:
         session.ui.out(str(bring_kernel(session, plan).build.image))
     return ExitCode.PASSED
@@ -117,7 +121,7 @@ def walk(session: Session, plan: Plan, numbers: str, build_only: bool, again: bo
     if plan.control or plan.applied is not None:
         raise UsageError("A walk has all patches: leave out --control and --applied, see --range.")
     first, last = parse_range(numbers, "--range")
-    command = ["scripts/lab", "series", "walk", *plan.options()]
-    command += [f"--range={numbers}"] if numbers != "0.." else []
-    command += ["--build-only"] if build_only else []
-    return run_walk(session, plan, WalkOptions(first, last, build_only, again), command)
+    options = WalkOptions(first, last, build_only, again)
+    # The same command goes on; with --again it would begin anew.
+    walk_again = this_command(again=False)
+    return run_walk(session, plan, options, walk_again, other_command(test_command, "test"))

@@ -8,65 +8,48 @@ booted is a row like the others and keeps none of them from running.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lab.core.cache import atomic_write
 from lab.core.session import Session
 from lab.errors import SEVERITY, ExitCode, LabError
+from lab.jobs import engine
+from lab.jobs.engine import Again
 from lab.jobs.tests import Hooks, TestOptions, run_tests
-from lab.kernel.pipeline import Plan, early_manifest
+from lab.kernel import pipeline
+from lab.kernel.pipeline import Kernel, Stage
+from lab.kernel.plan import Plan
 from lab.kernel.profiles import CONFIGURATIONS
-from lab.report.files import write_html
-from lab.runs import journal, manifest, rundir
-from lab.runs.journal import Journal
-from lab.runs.matrix_table import KIND, Row, table
+from lab.runs import journal, matrix_table
+from lab.runs.kinds import MATRIX
+from lab.runs.matrix_table import Row
 from lab.runs.run import Run
-from lab.runs.rundir import HTML, JUNIT
-from lab.runs.verdict import Verdict, verdict_of, write_verdict
-
-TABLE = "matrix.txt"
+from lab.runs.verdict import Verdict
+from lab.runs.writing import OpenRun
 
 
-def run_matrix(session: Session, plans: Sequence[Plan], options: TestOptions) -> int:
-    """Run the suite for every plan, those of one kernel together; the worst exit code."""
-    directory = rundir.create(session.cache, KIND).path
-    command = options.lab(plans[0])
-    command[command.index("--profile") + 1] = ",".join(plan.profile.name for plan in plans)
-    record = Journal(directory)
-    rows: list[Row] = []
-    try:
-        manifest.write(
-            directory,
-            **{**early_manifest(session, plans[0], directory.name, command), "kind": KIND},
-            profiles=[plan.profile.name for plan in plans],
-        )
-        record.write("run", id=directory.name, kind=KIND, command=command)
+def run_matrix(
+    session: Session, plans: Sequence[Plan], options: TestOptions, again: Again, whole: Again
+) -> int:
+    """Run the suite for every plan, those of one kernel together; the worst exit code.
+
+    ``again`` does a plan's own run again, ``whole`` the matrix.
+    """
+
+    def job(run: OpenRun) -> Verdict:
+        run.note(profiles=[plan.profile.name for plan in plans])
+        run.reasons = lambda: (f"{len(rows)} of {len(plans)} profiles had ended.",)
+        rows: list[Row] = []
         for plan in _by_kernel(plans):
-            session.ui.say(f"== profile {plan.profile.name}: {plan.profile.what}")
-            row = _run_one(session, plan, options)
-            record.write("profile", **asdict(row))
-            rows.append(row)
-            atomic_write(directory / TABLE, "\n".join(table(rows)) + "\n")
-            write_html(Run.load(directory))
-        verdict = judge(rows)
-    except BaseException as error:
-        ran = f"{len(rows)} of {len(plans)} profiles had ended."
-        write_verdict(record, verdict_of(error, (ran,)))
-        raise
-    else:
-        write_verdict(record, verdict)
-    finally:
-        record.close()
-        write_junit(directory, rows)
-        write_html(Run.load(directory))
-    for line in (*table(rows), "", f"{directory.name}: {verdict.headline}"):
-        session.ui.out(line)
-    session.ui.out(f"  report: {directory / HTML}")
-    session.ui.out(f"  directory: {directory}")
-    return int(verdict.code)
+            run.ui.say(f"== profile {plan.profile.name}: {plan.profile.what}")
+            rows.append(_run_one(run, plan, options, again))
+            run.event(matrix_table.EVENT, **asdict(rows[-1]))
+            run.publish()
+        return judge(rows)
+
+    return engine.run(session, MATRIX, plans[0], whole, job)
 
 
 def _by_kernel(plans: Sequence[Plan]) -> list[Plan]:
@@ -75,12 +58,28 @@ def _by_kernel(plans: Sequence[Plan]) -> list[Plan]:
     return sorted(plans, key=lambda plan: (plan.control, order[plan.profile.configuration.name]))
 
 
-def _run_one(session: Session, plan: Plan, options: TestOptions) -> Row:
+def _run_one(run: OpenRun, plan: Plan, options: TestOptions, again: Again) -> Row:
     begun: list[Path] = []
+
+    def begin(directory: Path) -> None:
+        begun.append(directory)
+        run.event("part", run=str(directory))
+
+    def bring(stage: Stage) -> Kernel:
+        """The first kernel with patches says what the matrix is about."""
+
+        def both(name: str, fields: Mapping[str, Any]) -> None:
+            stage(name, fields)
+            if not run.manifest.build.release:
+                run.stage(name, fields)
+
+        whole = run.manifest.applied and run.manifest.build.release
+        return pipeline.bring_kernel(run.session, plan, stage if whole or plan.control else both)
+
     try:
-        code = run_tests(session, plan, options, Hooks(begun=begun.append))
+        code = run_tests(run.session, plan, options, again, Hooks(begun=begin, bring=bring))
     except LabError as error:
-        session.ui.warn(f"profile {plan.profile.name}: {error.message}")
+        run.ui.warn(f"profile {plan.profile.name}: {error.message}")
         code = error.exit_code
     return read_row(plan, begun[0], int(code))
 
@@ -115,17 +114,3 @@ def judge(rows: Sequence[Row]) -> Verdict:
         f"{len(bad)} of {len(rows)} profiles did not pass",
         tuple(f"{row.profile}: {row.headline}" for row in bad),
     )
-
-
-def write_junit(directory: Path, rows: Sequence[Row]) -> None:
-    """One JUnit file with a suite for each profile."""
-    from junitparser import JUnitXml
-
-    document: Any = JUnitXml()
-    for row in rows:
-        path = Path(row.run, JUNIT)
-        if path.is_file():
-            for suite in JUnitXml.fromfile(str(path)):
-                suite.name = f"{row.profile}: {suite.name}"
-                document.add_testsuite(suite)
-    atomic_write(directory / JUNIT, document.tostring().decode())

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from lab.core.session import Session
 from lab.errors import ExitCode, LabError
+from lab.jobs.engine import Again
 from lab.jobs.tests import Hooks, TestOptions, run_tests
-from lab.kernel.pipeline import Plan
+from lab.kernel.plan import Plan
 from lab.runs.run import Run
 
 MODULE = "selftests/triggers/test_triggers.py"
@@ -33,6 +34,11 @@ class Trigger:
     def test(self) -> str:
         """Its id."""
         return f"{MODULE}::test_{self.name}"
+
+    @property
+    def expression(self) -> str:
+        """pytest's -k for it."""
+        return f"test_{self.name}"
 
 
 TRIGGERS: tuple[Trigger, ...] = (
@@ -55,23 +61,24 @@ class Noticed:
     missing: tuple[str, ...]
 
 
-def run_gate(session: Session, plan: Plan, triggers: Sequence[Trigger] = TRIGGERS) -> int:
-    """Pull each trigger in a guest of its own; FAILED if one was not noticed."""
+def run_gate(session: Session, plan: Plan, gate: Sequence[tuple[Trigger, Again]]) -> int:
+    """Pull each trigger in a guest of its own; FAILED if one was not noticed. With each comes what
+    does its run again.
+    """
     results = []
-    for trigger in triggers:
+    for trigger, again in gate:
         session.ui.say(f"== {trigger.name}: expecting a splat of kind {trigger.kind}")
-        result = _pull(session, plan, trigger)
-        results.append(result)
+        results.append(_pull(session, plan, trigger, again))
     for line in table(results):
         session.ui.out(line)
     return ExitCode.FAILED if any(result.missing for result in results) else ExitCode.PASSED
 
 
-def _pull(session: Session, plan: Plan, trigger: Trigger) -> Noticed:
+def _pull(session: Session, plan: Plan, trigger: Trigger, again: Again) -> Noticed:
     begun: list[Path] = []
-    options = TestOptions(f"test_{trigger.name}", (), {})
+    options = TestOptions(trigger.expression)
     try:
-        code = run_tests(session, plan, options, Hooks(begun=begun.append))
+        code = run_tests(session, plan, options, again, Hooks(begun=begun.append))
     except LabError as error:
         if not begun:
             raise

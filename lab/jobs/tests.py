@@ -7,52 +7,41 @@ that whatever happens afterwards, also to the lab itself, leaves one that can be
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from lab import PROJECT_ROOT
 from lab.core import proc
 from lab.core.session import Session
 from lab.core.ui import Progress, Ui
 from lab.errors import ExitCode, LabError
-from lab.guest import snapshot, splats
-from lab.guest.boot import CONSOLE_LOG, INTERRUPTED, Listeners, run_guest
-from lab.guest.script import EVENTS, GUEST_SHARE, GuestCommand
-from lab.kernel.pipeline import (
-    CONTROL,
-    Kernel,
-    Plan,
-    Stage,
-    bring_kernel,
-    choose_accelerator,
-    early_manifest,
-    guest_limits,
-    guest_request,
-)
-from lab.report.files import write_all
-from lab.report.text import summary
-from lab.runs import journal, manifest, rundir
-from lab.runs.journal import Journal, View
-from lab.runs.run import BAD, JUDGEMENT, OPEN, Run
+from lab.guest import environment, snapshot
+from lab.guest.boot import Listeners
+from lab.guest.request import Wish
+from lab.guest.script import GuestCommand
+from lab.jobs import engine
+from lab.jobs.engine import Again
+from lab.kernel import pipeline
+from lab.kernel.pipeline import Kernel, Stage
+from lab.kernel.plan import BASE, Plan
+from lab.runs import journal
+from lab.runs.journal import View
+from lab.runs.kinds import BAD, OPEN, SUITE
 from lab.runs.verdict import (
     PYTEST_FAILED,
     PYTEST_INTERRUPTED,
     PYTEST_NONE,
     PYTEST_OK,
     PYTEST_USAGE,
+    Stopped,
     Verdict,
     decide,
-    verdict_of,
-    what_ended,
-    write_verdict,
 )
-from lab.source.base import base_lacks
+from lab.runs.writing import OpenRun
 
 SELFTESTS = PROJECT_ROOT / "selftests"
 
@@ -61,14 +50,6 @@ COLLECT_SECONDS = 120.0
 
 FAILURE_LINES = 12
 """Lines of a failed test's message that are shown at once."""
-
-GUEST_ENVIRONMENT = {
-    "LANG": "C.UTF-8",
-    "TERM": "dumb",
-    "PYTHONDONTWRITEBYTECODE": "1",
-    # Plugins that happen to be installed on the host have no say in the guest.
-    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-}
 
 
 @dataclass(frozen=True)
@@ -80,9 +61,9 @@ class TestOptions:
 
     __test__ = False
 
-    expression: str | None
-    arguments: tuple[str, ...]
-    limits: Mapping[str, float]
+    expression: str | None = None
+    arguments: tuple[str, ...] = ()
+    limits: Mapping[str, float] = field(default_factory=dict)
     since: int = 0
     crowded: bool = False
 
@@ -96,22 +77,6 @@ class TestOptions:
         arguments = ["-p", "no:cacheprovider"]
         arguments += ["-k", self.expression] if self.expression is not None else []
         return [*arguments, *plan.profile.selection, *self.arguments]
-
-    def lab(self, plan: Plan) -> list[str]:
-        """The one command that does it again."""
-        command = ["scripts/lab", "test", *plan.options()]
-        command += ["-k", self.expression] if self.expression is not None else []
-        for name, seconds in self.limits.items():
-            command += ["--limit", f"{name}={seconds:g}"]
-        return [*command, *(("--", *self.arguments) if self.arguments else ())]
-
-
-class Stopped(Exception):
-    """A verdict was reached before a guest was booted."""
-
-    def __init__(self, verdict: Verdict) -> None:
-        super().__init__(verdict.headline)
-        self.verdict = verdict
 
 
 @dataclass(frozen=True)
@@ -127,118 +92,61 @@ class Hooks:
 
 
 def run_tests(
-    session: Session, plan: Plan, options: TestOptions, hooks: Hooks | None = None
+    session: Session, plan: Plan, options: TestOptions, again: Again, hooks: Hooks | None = None
 ) -> int:
     """Bring everything up to date, run the suite, report; the exit code.
 
     Raises LabError if there is no verdict because a stage failed; the run directory says so too.
     """
-    allowlist = splats.load_allowlist()
     hooks = hooks or Hooks()
-    run = rundir.create(session.cache, plan.kind)
-    hooks.begun(run.path)
-    with session.cache.lock_entry(run.path, "testing", session.ui.say):
-        record = Journal(run.path)
-        try:
-            return _Testing(session, plan, options, hooks, run.path, record, allowlist).run()
-        finally:
-            record.close()
+
+    def job(run: OpenRun) -> Verdict:
+        return _Testing(run, options, hooks).run()
+
+    return engine.run(session, SUITE[plan.kernel], plan, again, job, hooks.begun)
 
 
 class _Testing:
     """One run of the suite."""
 
-    def __init__(
-        self,
-        session: Session,
-        plan: Plan,
-        options: TestOptions,
-        hooks: Hooks,
-        directory: Path,
-        record: Journal,
-        allowlist: list[splats.Allowed],
-    ) -> None:
-        self._session = session
-        self._ui = session.ui
-        self._plan = plan
+    def __init__(self, run: OpenRun, options: TestOptions, hooks: Hooks) -> None:
+        self._run = run
+        self._plan = run.plan
         self._options = options
         self._hooks = hooks
-        self._directory = directory
-        self._journal = record
-        self._allowlist = allowlist
-        self._view = View()
-        self._snapshot = directory / "modules.snapshot"
-        self._suite = directory / "suite"
+        self._snapshot = run.path / "modules.snapshot"
+        self._suite = run.path / "suite"
 
-    def run(self) -> int:
-        """The exit code. Every way out leaves a verdict in the journal."""
+    def run(self) -> Verdict:
+        kernel = self._bring()
+        self._seed()
         try:
-            self._begin()
-            kernel = self._bring()
-            self._seed()
-            self._boot(kernel)
-            verdict = self._decide()
-        except Stopped as stopped:
-            verdict = stopped.verdict
-        except LabError as error:
-            self._close(verdict_of(error))
-            self._ui.say(f"run directory: {self._directory}")
-            raise
-        except BaseException as error:
-            in_flight = self._view.in_flight
-            reasons = (f"In flight: {in_flight}.",) if in_flight else ()
-            detail = f"The lab was {what_ended(error)}."
-            self._write("guest", outcome=INTERRUPTED, status=None, detail=detail)
-            self._close(verdict_of(error, reasons))
-            self._ui.say(f"run directory: {self._directory}")
-            raise
-        self._close(verdict)
-        for line in summary(Run.load(self._directory), messages=self._ui.quiet):
-            self._ui.out(line)
-        return int(verdict.code)
+            return self._boot(kernel)
+        finally:
+            self._snapshot.unlink(missing_ok=True)
+            shutil.rmtree(self._suite, ignore_errors=True)
 
     def _bring(self) -> Kernel:
         if self._hooks.bring:
-            return self._hooks.bring(self._stage)
-        return bring_kernel(self._session, self._plan, self._stage)
-
-    # --- the journal ----------------------------------------------------------------------
-
-    def _write(self, event: str, **fields: Any) -> None:
-        self._view.add(self._journal.write(event, **fields))
-
-    def _stage(self, name: str, fields: dict[str, Any]) -> None:
-        manifest.write(self._directory, **fields)
-        self._write("stage", name=name)
-
-    def _begin(self) -> None:
-        command = self._options.lab(self._plan)
-        fields = early_manifest(self._session, self._plan, self._directory.name, command)
-        manifest.write(self._directory, **fields)
-        self._write("run", id=self._directory.name, kind=self._plan.kind, command=command)
-
-    def _close(self, verdict: Verdict) -> None:
-        self._view.add(write_verdict(self._journal, verdict))
-        write_all(Run.load(self._directory))
-
-    # --- the suite ------------------------------------------------------------------------
+            return self._hooks.bring(self._run.stage)
+        return pipeline.bring_kernel(self._run.session, self._plan, self._run.stage)
 
     def _seed(self) -> None:
         """Collect on the host, in half a second, what the guest is going to run: a guest that
         never comes up leaves a list of what did not run, a mistake in a test needs no boot, and
         the guest's Python finds compiled what this has imported.
         """
-        events = self._directory / "collected.ndjson"
-        environment: dict[str, str | None] = {
-            **GUEST_ENVIRONMENT,
-            "SECCOMP_LAB_EVENTS": str(events),
-            **self._environment(),
+        events = self._run.path / "collected.ndjson"
+        variables: dict[str, str | None] = {
+            **environment.PYTHON,
+            environment.EVENTS_VARIABLE: str(events),
+            **environment.facts(self._plan, self._series(), self._options.since),
             # Collecting leaves the compiled tests behind, which the guest then need not compile.
             "PYTHONDONTWRITEBYTECODE": None,
         }
         command = [*self._python("record"), *self._options.pytest(self._plan), "--collect-only"]
         done = proc.run(
-            command, cwd=PROJECT_ROOT, env=environment, check=False, timeout=COLLECT_SECONDS
+            command, cwd=PROJECT_ROOT, env=variables, check=False, timeout=COLLECT_SECONDS
         )
         if done.returncode != PYTEST_OK:
             raise Stopped(_not_collected(done, self._options.since))
@@ -249,102 +157,47 @@ class _Testing:
         events.unlink()
         # The guest runs this copy, so that the author may go on editing.
         shutil.copytree(SELFTESTS, self._suite)
-        self._write("seed", tests=tests)
-        write_all(Run.load(self._directory))
+        self._run.seed(tests)
 
-    def _environment(self) -> dict[str, str]:
-        """What the suite is told about the guest."""
-        profile = self._plan.profile
-        return {
-            "SECCOMP_LAB_APPLIED": str(self._plan.applied or ""),
-            "SECCOMP_LAB_SINCE": str(self._options.since or ""),
-            "SECCOMP_LAB_KERNEL": {CONTROL: "base"}.get(self._plan.kind, self._plan.kind),
-            "SECCOMP_LAB_LACKS": ",".join((*profile.lacks, *base_lacks(self._plan.base))),
-            "SECCOMP_LAB_SLOWNESS": str(profile.configuration.slowness),
-            **dict(profile.environment),
-        }
+    def _series(self) -> tuple[str, ...]:
+        """The files of the patches, in their order."""
+        return tuple(patch.file for patch in self._run.manifest.patches)
 
     def _python(self, mode: str) -> list[str]:
         """pytest, recording what it imports or taking it from there."""
         return [sys.executable, snapshot.__file__, mode, str(self._snapshot)]
 
     def _command(self, kernel: Kernel) -> GuestCommand:
-        environment = {
-            **GUEST_ENVIRONMENT,
-            "PATH": os.environ.get("PATH", os.defpath),
-            "SECCOMP_LAB_GUEST": str(kernel.artifacts.directory),
-            "SECCOMP_LAB_EVENTS": f"{GUEST_SHARE}/{EVENTS}",
-            **self._environment(),
-        }
-        argv = (*self._python("replay"), *self._options.pytest(self._plan))
         return GuestCommand(
-            argv,
+            (*self._python("replay"), *self._options.pytest(self._plan)),
             PROJECT_ROOT,
-            environment,
+            environment.suite(self._plan, kernel, self._series(), self._options.since),
             sysctls=self._plan.profile.sysctls,
             binds=[(self._suite, SELFTESTS)],
         )
 
-    def _boot(self, kernel: Kernel) -> None:
-        accelerator = choose_accelerator(self._session, self._plan.arch)
-        limits = guest_limits(self._plan, accelerator, dict(self._options.limits))
-        request = guest_request(self._plan, kernel, accelerator, self._directory, limits)
-        # Of threads that do not all run at once, one spins until another comes to run.
-        turns = self._options.crowded and accelerator.name == "tcg"
-        request = replace(request, one_thread=turns)
-        command = self._command(kernel)
-        manifest.write(
-            self._directory,
-            accelerator=asdict(accelerator),
-            limits=limits.as_dict(),
-            guest={
-                "cpus": request.cpus,
-                "memory": request.memory,
-                "one_thread": request.one_thread,
-                "kernel_args": request.kernel_args,
-                "whole": self._options.whole,
-                "command": shlex.join(
-                    ["python", "-m", "pytest", *self._options.pytest(self._plan)]
-                ),
-            },
-        )
-        self._ui.say(
-            f"booting {kernel.build.release} ({accelerator.name}), {len(self._view.tests)} tests"
-        )
-        try:
-            with self._ui.progress("tests", len(self._view.tests) or None, "tests") as progress:
-                listeners = Listeners(
-                    event=lambda line: self._event(line, progress),
-                    signed_on=lambda seconds: self._ui.say(f"guest is up after {seconds:.1f} s"),
-                    waiting=self._hooks.waiting,
-                )
-                end = run_guest(request, command, listeners)
-        finally:
-            self._snapshot.unlink(missing_ok=True)
-            shutil.rmtree(self._suite, ignore_errors=True)
-        self._write("guest", **asdict(end))
+    def _boot(self, kernel: Kernel) -> Verdict:
+        run, options = self._run, self._options
+        pytest = shlex.join(["python", "-m", "pytest", *options.pytest(self._plan)])
+        wish = Wish(options.limits, crowded=options.crowded)
+        ready = run.prepare(kernel, wish, whole=options.whole, command=pytest)
+        with run.ui.progress("tests", len(run.view.tests) or None, "tests") as progress:
+            listeners = Listeners(
+                event=lambda line: self._event(line, progress), waiting=self._hooks.waiting
+            )
+            outcome = run.boot(ready, self._command(kernel), listeners)
+        control = self._plan.kernel == BASE
+        return decide(run.view, outcome.splats, control=control, scan_error=outcome.scan_error)
 
     def _event(self, line: str, progress: Progress) -> None:
-        row = self._journal.relay(line)
-        self._view.add(row)
+        view = self._run.view
+        row = self._run.relay(line)
         if row["event"] == "collected":
-            progress.update(0, len(self._view.tests))
+            progress.update(0, len(view.tests))
         elif row["event"] == "result":
             progress.advance()
-            show(self._ui, self._view, self._view.tests[row["id"]], self._plan.kind == CONTROL)
-
-    def _decide(self) -> Verdict:
-        console = self._directory / CONSOLE_LOG
-        scan_error = None
-        found: list[splats.Splat] = []
-        try:
-            found = splats.scan_file(console, self._allowlist)
-        except LabError as error:
-            scan_error = error.message
-        for splat in found:
-            self._write("splat", **asdict(splat))
-        control = self._plan.kind == CONTROL
-        return decide(self._view, found, control=control, scan_error=scan_error)
+            test = view.tests[row["id"]]
+            show(self._run.ui, view, test, self._run.kind.worth.get(test.state, OPEN))
 
 
 def _not_collected(done: proc.Completed, since: int) -> Verdict:
@@ -361,9 +214,8 @@ def _not_collected(done: proc.Completed, since: int) -> Verdict:
     return Verdict(code, headline, tuple(said))
 
 
-def show(ui: Ui, view: View, test: journal.Test, control: bool) -> None:
+def show(ui: Ui, view: View, test: journal.Test, worth: str) -> None:
     """Tell one result, at once. With --quiet the summary tells."""
-    worth = JUDGEMENT[control].get(test.state, OPEN)
     if ui.quiet:
         return
     width = len(str(len(view.tests)))

@@ -5,29 +5,23 @@ up to date.
 
 from __future__ import annotations
 
-import platform
-import shlex
-import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lab import PROJECT_ROOT
 from lab.core.cache import Cache
-from lab.core.deadline import Limits, calibrate
 from lab.core.session import Session
 from lab.errors import LabError
-from lab.guest import kvm
-from lab.guest.boot import GuestRequest
-from lab.host import pahole, tools
-from lab.kernel.arches import DEFAULT_ARCH, Arch
+from lab.host import pahole
+from lab.kernel.arches import Arch
 from lab.kernel.build import BuildRequest, BuildResult, ensure_build
 from lab.kernel.config import ConfigRequest, ConfigResult, ensure_config
 from lab.kernel.fragments import read_fragment, read_fragments
 from lab.kernel.kconfig import Kconfig
-from lab.kernel.profiles import DEFAULT, Configuration, Profile, absent_file
+from lab.kernel.plan import Plan
+from lab.kernel.profiles import DEFAULT, Configuration, absent_file
 from lab.kernel.seed import graft, seed
 from lab.kernel.toolchain import Toolchain, find_toolchain
 from lab.kernel.userspace import GuestArtifacts, ensure_guest, translate
@@ -36,44 +30,6 @@ from lab.source.base import BaseRequest, BaseResult, ensure_base, resolve
 from lab.source.git import Git
 from lab.source.series import Series
 from lab.source.tree import KINDS, TreeRequest, TreeResult, ensure_tree, worktree
-
-SERIES, CONTROL, OFF = "series", "control", "off"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a command works on. ``control``: the base without the series. ``applied``: how many
-    patches of the series, from its beginning; None is all.
-    """
-
-    base: str
-    newer: bool
-    patches: Path
-    control: bool
-    profile: Profile
-    arch: Arch
-    applied: int | None = None
-
-    @property
-    def kind(self) -> str:
-        """ "series", "control" or "off", as the manifest has it: what is expected of the tests."""
-        if self.profile.off:
-            return OFF
-        return CONTROL if self.control else SERIES
-
-    def options(self, profile: bool = True) -> list[str]:
-        """The command line options that make this plan; ``profile`` False: for a command that has
-        profiles of its own.
-        """
-        options = ["--base", self.base]
-        options += ["--profile", self.profile.name] if profile else []
-        options += ["--newer"] if self.newer else []
-        options += ["--control"] if self.control and not self.profile.control else []
-        options += ["--applied", str(self.applied)] if self.applied is not None else []
-        if self.patches.resolve() != (PROJECT_ROOT / "patches").resolve():
-            options += ["--patches", str(self.patches)]
-        options += ["--arch", self.arch.name] if self.arch.name != DEFAULT_ARCH else []
-        return options
 
 
 @dataclass(frozen=True)
@@ -88,26 +44,38 @@ class Source:
         """For the manifest."""
         ids = {patch.number: patch.patch_id for patch in self.tree.patches}
         return {
-            "base": {
-                "name": self.base.name,
-                "version": self.base.version,
-                "origin": self.base.origin,
-                "digest": self.base.digest,
-                "commit": self.base.commit,
-                "notes": self.base.notes,
-            },
+            **describe_base(self.base),
             "tree": {"head": self.tree.head, "local": self.tree.local},
-            "patches": [
-                {
-                    "number": patch.number,
-                    "title": patch.title,
-                    "file": patch.file,
-                    "patch_id": ids.get(patch.number, ""),
-                    "applied": patch.number in ids,
-                }
-                for patch in self.series.patches
-            ],
+            "patches": describe_patches(self.series, ids),
         }
+
+
+def describe_base(base: BaseResult) -> dict[str, Any]:
+    """For the manifest."""
+    return {
+        "base": {
+            "name": base.name,
+            "version": base.version,
+            "origin": base.origin,
+            "digest": base.digest,
+            "commit": base.commit,
+            "notes": base.notes,
+        }
+    }
+
+
+def describe_patches(series: Series, ids: Mapping[int, str]) -> list[dict[str, Any]]:
+    """For the manifest. ``ids`` are the patch-ids of the patches that are applied, by number."""
+    return [
+        {
+            "number": patch.number,
+            "title": patch.title,
+            "file": patch.file,
+            "patch_id": ids.get(patch.number, ""),
+            "applied": patch.number in ids,
+        }
+        for patch in series.patches
+    ]
 
 
 @dataclass(frozen=True)
@@ -129,16 +97,13 @@ class Kernel:
     artifacts: GuestArtifacts
 
 
-REASON_WIDTH = 120
-"""Characters of the reason why there is no KVM; QEMU can be lengthy. `lab doctor` has it whole."""
-
-Stage = Callable[[str, dict[str, Any]], None]
+Stage = Callable[[str, Mapping[str, Any]], None]
 """Told the name of a stage that is done, and what to put into the manifest. The stages: "base",
 "tree", "config", "build", "guest files".
 """
 
 
-def _nobody(name: str, fields: dict[str, Any]) -> None:
+def _nobody(name: str, fields: Mapping[str, Any]) -> None:
     pass
 
 
@@ -259,82 +224,3 @@ def bring_kernel(session: Session, plan: Plan, done: Stage = _nobody) -> Kernel:
         artifacts = ensure_guest(request, session.ui)
     done("guest files", {"guest_files": {"key": artifacts.key, "files": artifacts.files}})
     return Kernel(configured, build, artifacts)
-
-
-@dataclass(frozen=True)
-class Accelerator:
-    """What runs the guest's instructions, and why."""
-
-    name: str
-    reason: str
-
-
-def choose_accelerator(session: Session, arch: Arch) -> Accelerator:
-    """KVM if a guest has been seen to run under it, else emulation, which is said aloud.
-
-    Raises LabError if QEMU does not run guests at all.
-    """
-    if not arch.native:
-        return Accelerator("tcg", f"{arch.name} is foreign to this host")
-    result = kvm.probe(session.cache, arch.qemu)
-    if result.works:
-        return Accelerator("kvm", result.reason)
-    if not result.emulation:
-        raise LabError(
-            f"{arch.qemu} runs no guest: {result.reason}.",
-            hint="`lab doctor` says what is missing.",
-        )
-    reason = textwrap.shorten(result.reason, REASON_WIDTH, placeholder=" ...")
-    session.ui.say(f"no KVM, so the guest is emulated, which is slow: {reason}")
-    return Accelerator("tcg", reason)
-
-
-def guest_request(
-    plan: Plan,
-    kernel: Kernel,
-    accelerator: Accelerator,
-    run_dir: Path,
-    limits: Limits,
-) -> GuestRequest:
-    """The guest of a plan."""
-    profile = plan.profile
-    return GuestRequest(
-        image=kernel.build.image,
-        arch=plan.arch,
-        accelerator=accelerator.name,
-        cpus=profile.cpus,
-        memory=profile.configuration.memory,
-        kernel_args=profile.kernel_args,
-        run_dir=run_dir,
-        # Guests that run at the same time are told apart, in ps as well.
-        name=f"lab-{run_dir.name[-40:].replace('.', '-')}",
-        limits=limits,
-    )
-
-
-def guest_limits(plan: Plan, accelerator: Accelerator, overrides: dict[str, float]) -> Limits:
-    """The limits of a plan's guests."""
-    slowness = plan.profile.configuration.slowness * plan.profile.patience
-    limits = calibrate(accelerator.name, plan.arch.native, slowness)
-    return limits.override(overrides)
-
-
-def early_manifest(session: Session, plan: Plan, run_id: str, command: list[str]) -> dict[str, Any]:
-    """What is known about a run before its first stage."""
-    return {
-        "id": run_id,
-        "kind": plan.kind,
-        "reproduce": shlex.join(command),
-        "project": project_state(),
-        "arch": plan.arch.name,
-        "profile": asdict(plan.profile),
-        "host": {"kernel": platform.release(), "machine": platform.machine()},
-        "tools": {"python": platform.python_version(), **tools.versions(session.cache)},
-    }
-
-
-def project_state() -> str:
-    """The checkout's commit, with "-dirty" if it has changes; "" if it is no checkout."""
-    git = Git(PROJECT_ROOT)
-    done = git.run("describe", "--always", "--dirty", "--abbrev=12", check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""

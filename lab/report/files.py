@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The files that are derived from a run, each written atomically."""
+"""The files that are derived from a run: all of them from its journal and its manifest."""
 
 from __future__ import annotations
+
+import json
 
 from lab.core.cache import atomic_write
 from lab.report.junit import junit
@@ -9,21 +11,22 @@ from lab.report.ktap import ktap
 from lab.runs.run import Run
 from lab.runs.rundir import HTML, JUNIT, KTAP
 
-WITHOUT_TESTS = ("matrix", "walk", "bench", "size")
-"""Kinds of runs that can be without tests: then there is nothing for KTAP and JUnit."""
-
 
 def write_all(run: Run) -> None:
-    """Write every derived file, each atomically."""
-    if run.view.tests or run.kind not in WITHOUT_TESTS:
+    """Write every derived file, each atomically. What an older lab did not put into the journal
+    stays as it wrote it.
+    """
+    kind, view = run.kind, run.view
+    if kind.suite:
         atomic_write(run.path / KTAP, ktap(run))
+    if kind.suite or kind.parts:
         atomic_write(run.path / JUNIT, junit(run))
-    write_html(run)
+    if kind.table and (lines := kind.render(view)):
+        atomic_write(run.path / kind.table, "\n".join(lines) + "\n")
+    if kind.figures and (figures := view.of("figures")):
+        atomic_write(run.path / kind.figures, json.dumps(figures[-1], indent=1) + "\n")
+    if kind.reported:
+        # What makes pages is imported by who makes one.
+        from lab.report.html import html
 
-
-def write_html(run: Run) -> None:
-    """Write the page alone."""
-    # What makes pages is imported by who makes one.
-    from lab.report.html import html
-
-    atomic_write(run.path / HTML, html(run))
+        atomic_write(run.path / HTML, html(run))

@@ -6,91 +6,67 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from lab.errors import ExitCode, LabError
+from lab.guest.launch import CONSOLE_LOG, LAUNCHER_LOG, STDERR_LOG, STDOUT_LOG
 from lab.report import plots
 from lab.report.pages import render, when
 from lab.report.parts import parts, tested
 from lab.report.text import facts
 from lab.report.timings import timings
-from lab.runs import bench_figures, console, journal, manifest
-from lab.runs import size_figures as sizes_model
-from lab.runs.console import Excerpt
+from lab.runs import bench_figures, journal, manifest, matrix_table, size_figures, walk_table
+from lab.runs.console import Excerpt, Excerpts
 from lab.runs.journal import Test
+from lab.runs.kinds import BAD, GOOD, OPEN
+from lab.runs.manifest import Manifest, Patch
 from lab.runs.matrix_table import Row
-from lab.runs.run import BAD, GOOD, OPEN, Run, profile_rows
-from lab.runs.rundir import GUESTS, HTML, JUNIT, KTAP
+from lab.runs.run import Run
+from lab.runs.rundir import HTML, JUNIT, KTAP
 
 T = TypeVar("T")
 
-LOGS = (
-    "matrix.txt",
-    "walk.txt",
-    "bench.txt",
-    "size.txt",
-    "kselftest.txt",
-    "outcomes.txt",
-    "compare.html",
-    "console.log",
-    "stdout.log",
-    "stderr.log",
-    "vng.log",
-    KTAP,
-    JUNIT,
-    bench_figures.NAME,
-    sizes_model.NAME,
-    journal.NAME,
-    manifest.NAME,
-)
+STREAMS = (CONSOLE_LOG, STDOUT_LOG, STDERR_LOG, LAUNCHER_LOG)
+"""Of the run's own guest."""
 
-GUEST_LOGS = ("console.log", "stderr.log")
-"""Of each guest of a run that has booted several."""
+GUEST_STREAMS = (CONSOLE_LOG, STDERR_LOG)
+"""Of each guest that has a place of its own."""
 
 SLOWEST = 8
 """Tests that are named for their time."""
 
-WHAT = {
-    "control": "Control: the base without the series.",
-    "off": "A kernel without the series' features.",
-    "matrix": "Several profiles, one after another.",
-    "walk": "The series, patch by patch.",
-    "bench": "Benchmarks.",
-    "size": "What the series adds to the kernel.",
-    "series": "The base with the series.",
-}
-
 
 def html(run: Run) -> str:
     """The page."""
-    of_run = parts(run)
+    of_run = parts(run) if run.kind.parts else {}
     source = tested(run, of_run)
     tests = [(test, run.judge(test)) for test in run.view.tests.values()]
+    excerpts = _excerpts(run, tests)
     trouble: list[str] = []
-    bench = _shown(bench_figures.load, run.path, trouble)
-    sizes = _shown(sizes_model.load, run.path, trouble)
     return render(
         "report.html.j2",
         run=run,
-        what=WHAT.get(run.kind, ""),
-        facts=facts(Run(run.path, {**source.manifest, **run.manifest}, run.view)),
-        tools=_tools(source),
+        what=run.kind.what,
+        facts=facts(replace(run, manifest=source)),
+        tools={**source.tools, **source.toolchain},
         profiles=_profiles(run, of_run),
+        columns=[column.name for column in matrix_table.COLUMNS[:-1]],
+        walk=_walk(run),
         patches=patch_table(source, of_run or {"": run}),
-        failures=_failures(run, tests),
-        end=_end(run),
+        failures=_failures(tests, excerpts),
+        end=excerpts.end,
         tests=tests,
         counts=run.view.counts(),
         timings=timings(run.view, run.manifest),
         slowest=_slowest(run),
-        bench=bench,
+        bench=_shown(bench_figures.of, run, trouble),
         plot=plots.plot,
-        sizes=sizes,
+        sizes=_shown(size_figures.of, run, trouble),
         trouble=trouble,
-        warnings=(source.manifest.get("build") or {}).get("warnings") or [],
-        logs=_logs(run.path),
+        warnings=source.build.warnings,
+        logs=_logs(run),
         started=when(run.view.first),
     )
 
@@ -104,22 +80,49 @@ class ProfileLine:
 
     name: str
     row: Row | None
+    cells: tuple[str, ...]
     link: str
     worth: str
 
 
 def _profiles(run: Run, of_run: dict[str, Run]) -> list[ProfileLine]:
-    rows = {row.profile: row for row in profile_rows(run)}
-    names = [*rows, *(str(name) for name in run.manifest.get("profiles") or ())]
-    return [
-        ProfileLine(
-            name,
-            row := rows.get(name),
-            _link(run.path, of_run[name].path) if name in of_run else "",
-            OPEN if row is None else GOOD if row.code == ExitCode.PASSED else BAD,
-        )
-        for name in dict.fromkeys(names)
-    ]
+    rows = {row.profile: row for row in matrix_table.rows(run.view)}
+    return [_profile(run, name, rows.get(name), of_run.get(name))
+            for name in dict.fromkeys((*rows, *run.manifest.profiles))]  # fmt: skip
+
+
+def _profile(run: Run, name: str, row: Row | None, part: Run | None) -> ProfileLine:
+    link = _link(run.path, part.path) if part else ""
+    # The last column, the exit code, is told in words.
+    columns = matrix_table.COLUMNS[:-1]
+    if row is None:
+        return ProfileLine(name, None, ("",) * len(columns), link, OPEN)
+    cells = tuple(column.value(row) for column in columns)
+    return ProfileLine(name, row, cells, link, GOOD if row.code == ExitCode.PASSED else BAD)
+
+
+@dataclass(frozen=True)
+class WalkTable:
+    """The patches of a walk: the names of the columns, and for each row its name, its cells and
+    what they are worth.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[str, ...], str], ...]
+
+
+def _walk(run: Run) -> WalkTable | None:
+    found = walk_table.rows(run.view)
+    if not found:
+        return None
+    names = walk_table.columns(found)
+    return WalkTable(
+        (*names, "seconds", ""),
+        tuple(
+            (row.name, walk_table.cells(row, names), GOOD if row.code == ExitCode.PASSED else BAD)
+            for row in found
+        ),
+    )
 
 
 def _link(start: Path, target: Path) -> str:
@@ -167,11 +170,11 @@ class PatchRow:
         )
 
 
-def patch_table(source: Run, runs: dict[str, Run]) -> list[PatchRow]:
+def patch_table(source: Manifest, runs: dict[str, Run]) -> list[PatchRow]:
     """Patch to tests, for every patch of the series and every number that a test names. Of several
     runs the tests that are as they should be are counted, not listed.
     """
-    titles = {int(row["number"]): row for row in source.manifest.get("patches") or ()}
+    known = {patch.number: patch for patch in source.patches}
     proofs: dict[int, list[Proof]] = {}
     for profile, run in runs.items():
         for test in run.view.tests.values():
@@ -180,12 +183,12 @@ def patch_table(source: Run, runs: dict[str, Run]) -> list[PatchRow]:
     return [
         PatchRow(
             number,
-            str(titles.get(number, {}).get("title", "")),
-            str(titles.get(number, {}).get("patch_id", ""))[:12],
+            known.get(number, Patch()).title,
+            known.get(number, Patch()).patch_id[:12],
             tuple(found := proofs.get(number, [])),
             tuple(found if len(runs) == 1 else _in_question(found)),
         )
-        for number in sorted(set(proofs) | set(titles))
+        for number in sorted(set(proofs) | set(known))
     ]
 
 
@@ -204,29 +207,39 @@ class Failure:
     excerpt: Excerpt | None
 
 
-def _failures(run: Run, tests: Sequence[tuple[Test, str]]) -> list[Failure]:
-    bad = [
-        (test, worth)
-        for test, worth in tests
-        if worth == BAD or (worth == OPEN and test.state == journal.RUNNING)
-    ]
-    excerpts = console.of_tests(console.read_lines(run.path), {test.id for test, _ in bad})
-    return [Failure(test, worth, excerpts.get(test.id)) for test, worth in bad]
+def _failures(tests: Sequence[tuple[Test, str]], excerpts: Excerpts) -> list[Failure]:
+    return [Failure(test, worth, excerpts.tests.get(test.id))
+            for test, worth in tests if _is_failure(test, worth)]  # fmt: skip
 
 
-def _end(run: Run) -> Excerpt | None:
-    """The end of the console, of a run that did not come to its own end."""
-    if run.code in (ExitCode.PASSED, ExitCode.FAILED, ExitCode.USAGE):
-        return None
-    return console.tail(console.read_lines(run.path))
+def _is_failure(test: Test, worth: str) -> bool:
+    return worth == BAD or (worth == OPEN and test.state == journal.RUNNING)
 
 
-def _logs(directory: Path) -> list[str]:
-    """What is linked, by its place in the run directory."""
-    own = [name for name in LOGS if (directory / name).is_file()]
-    guests = sorted((directory / GUESTS).glob("*"))
-    of_guests = [guest / name for guest in guests for name in GUEST_LOGS]
-    return own + [path.relative_to(directory).as_posix() for path in of_guests if path.is_file()]
+def _excerpts(run: Run, tests: Sequence[tuple[Test, str]]) -> Excerpts:
+    """From the journal; from the console itself if the run was killed or an older lab wrote it."""
+    kept = run.view.of("excerpts")
+    try:
+        if kept:
+            return Excerpts.read(kept[-1])
+    except ValueError:
+        pass
+    failed = {test.id for test, worth in tests if _is_failure(test, worth)}
+    return Excerpts.cut(run.path, failed, run.code)
+
+
+def _logs(run: Run) -> list[str]:
+    """The files beside the page, by their place in the run directory: what the journal says that
+    there was.
+    """
+    kind, view = run.kind, run.view
+    names = [kind.table] * bool(kind.table and kind.render(view))
+    places = dict.fromkeys(str(guest.get("place", "")) for guest in view.guests)
+    for place in places:
+        names += [f"{place}/{name}" for name in GUEST_STREAMS] if place else STREAMS
+    names += [KTAP] * bool(kind.suite) + [JUNIT] * bool(kind.suite or kind.parts)
+    names += [kind.figures] * bool(kind.figures and view.of("figures"))
+    return [*names, journal.NAME, manifest.NAME]
 
 
 def _slowest(run: Run) -> list[Test]:
@@ -234,17 +247,13 @@ def _slowest(run: Run) -> list[Test]:
     return sorted(done, key=lambda test: -test.seconds)[:SLOWEST]
 
 
-def _tools(run: Run) -> dict[str, Any]:
-    return {**(run.manifest.get("tools") or {}), **(run.manifest.get("toolchain") or {})}
-
-
 # --- figures ---------------------------------------------------------------------------------
 
 
-def _shown(load: Callable[[Path], T | None], directory: Path, trouble: list[str]) -> T | None:
-    """Figures of a run directory; why those that are there cannot be shown goes to ``trouble``."""
+def _shown(read: Callable[[Run], T | None], run: Run, trouble: list[str]) -> T | None:
+    """Figures of a run; why those that are there cannot be shown goes to ``trouble``."""
     try:
-        return load(directory)
+        return read(run)
     except LabError as error:
         trouble.append(error.message)
         return None

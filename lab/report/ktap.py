@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from lab.runs.journal import Test
-from lab.runs.run import BAD, GOOD, OPEN, SKIP, Run
+from lab.runs.kinds import BAD, GOOD, OPEN, SKIP
+from lab.runs.run import Run
 
 
 def ktap(run: Run) -> str:

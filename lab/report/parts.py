@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from lab.errors import LabError
+from lab.runs import matrix_table
+from lab.runs.manifest import Manifest
 from lab.runs.matrix_table import Row
-from lab.runs.run import Run, profile_rows
+from lab.runs.run import Run
 
 
 def parts(run: Run) -> dict[str, Run]:
@@ -22,7 +25,7 @@ def lost(run: Run) -> tuple[str, ...]:
 
 
 def _rows(run: Run) -> Iterator[tuple[str, Run | None]]:
-    for row in profile_rows(run):
+    for row in matrix_table.rows(run.view):
         try:
             yield row.profile, Run.load(_directory(run, row))
         except LabError:
@@ -34,17 +37,19 @@ def _directory(run: Run, row: Row) -> Path:
     return Path(row.run) if Path(row.run).is_dir() else run.path.parent / Path(row.run).name
 
 
-def tested(run: Run, of_run: dict[str, Run]) -> Run:
-    """The run whose manifest says what was tested: of a matrix, the first of its parts that has
-    patches applied, without what each profile has of its own.
+def tested(run: Run, of_run: dict[str, Run]) -> Manifest:
+    """The manifest that says what was tested: of a matrix that of an older lab did not, but the
+    first of its parts that has patches applied, without what each profile has of its own.
     """
-    for part in (run, *of_run.values()):
-        patches = part.manifest.get("patches") or ()
-        if any(patch.get("applied") for patch in patches):
-            return part if part is run else Run(part.path, _common(part), part.view)
-    return run
-
-
-def _common(part: Run) -> dict[str, object]:
-    own = ("config", "build", "guest", "limits", "profile", "kind", "id", "reproduce")
-    return {key: value for key, value in part.manifest.items() if key not in own}
+    for part in of_run.values():
+        if part.manifest.applied and not run.manifest.applied:
+            own, common = run.manifest, part.manifest
+            return replace(
+                own,
+                base=common.base,
+                tree=common.tree,
+                patches=common.patches,
+                toolchain=common.toolchain,
+                accelerator=common.accelerator,
+            )
+    return run.manifest

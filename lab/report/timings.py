@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from lab.runs import journal
 from lab.runs.journal import View
+from lab.runs.manifest import Manifest
 
 STAGES = {
     "base": "fetch",
@@ -36,7 +36,7 @@ class Timing:
     note: str = ""
 
 
-def timings(view: View, manifest: dict[str, Any]) -> list[Timing]:
+def timings(view: View, manifest: Manifest) -> list[Timing]:
     """The stages that a run came through, in their order; the last row is the whole run."""
     rows = [*_until_boot(view, manifest), *_guest(view)]
     if not rows:
@@ -44,7 +44,7 @@ def timings(view: View, manifest: dict[str, Any]) -> list[Timing]:
     return [*rows, Timing(TOTAL, round(view.last - view.first, 1))]
 
 
-def _until_boot(view: View, manifest: dict[str, Any]) -> Iterator[Timing]:
+def _until_boot(view: View, manifest: Manifest) -> Iterator[Timing]:
     before = view.first
     for name, stage in STAGES.items():
         moment = view.moments.get(name)
@@ -56,13 +56,13 @@ def _until_boot(view: View, manifest: dict[str, Any]) -> Iterator[Timing]:
         before = moment
 
 
-def _note(name: str, manifest: dict[str, Any]) -> str:
-    build = manifest.get("build") or {}
-    if name != "build" or not build:
+def _note(name: str, manifest: Manifest) -> str:
+    build = manifest.build
+    if name != "build" or not build.objects:
         return ""
-    if build.get("fresh"):
-        return f"{build.get('objects', 0)} steps"
-    return f"was up to date; once took {build.get('seconds', 0):g} s"
+    if build.fresh:
+        return f"{build.objects} steps"
+    return f"was up to date; once took {build.seconds:g} s"
 
 
 def _guest(view: View) -> Iterator[Timing]:

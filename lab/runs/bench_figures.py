@@ -13,10 +13,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from lab.core import records
 from lab.errors import LabError
+
+if TYPE_CHECKING:
+    from lab.runs.run import Run
 
 NAME = "bench.json"
 VERSION, KIND = 1, "bench"
@@ -36,6 +39,10 @@ class Goal:
 
     op: str
     value: float
+
+    def __post_init__(self) -> None:
+        if self.op not in REACHED:
+            raise ValueError(f"a goal {self.op!r}")
 
     def __str__(self) -> str:
         return f"{self.op} {self.value:g}"
@@ -92,6 +99,11 @@ class MeasuredTable:
     rows: tuple[MeasuredRow, ...]
     ratios: tuple[MeasuredRatio, ...]
 
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if self.x is not None and row.median is not None and row.x is None:
+                raise ValueError(f"the point {row.label!r} has no x")
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -125,18 +137,19 @@ def document(bench: Bench) -> dict[str, Any]:
     }
 
 
-def load(directory: Path) -> Bench | None:
-    """The figures of a run directory, None if it has none.
+def of(run: Run) -> Bench | None:
+    """The figures of a run, None if it has none: from its journal, else, of an older run, from its
+    file.
 
-    Raises LabError if the file is there and is not what the module says.
+    Raises LabError if they are there and are not what the module says.
     """
-    path = directory / NAME
-    if not path.is_file():
-        return None
     try:
-        return read(json.loads(path.read_text(encoding="utf-8")))
+        for data in run.view.of("figures")[-1:]:
+            return read(data) if data.get("kind") == KIND else None
+        path = run.path / NAME
+        return read(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise LabError(f"{path} is no file of figures: {error!r}.") from error
+        raise LabError(f"{run.path / NAME} is no file of figures: {error}.") from error
 
 
 def read(data: Mapping[str, Any]) -> Bench:
@@ -144,63 +157,9 @@ def read(data: Mapping[str, Any]) -> Bench:
     if data.get("version") != VERSION:
         raise ValueError(f"version {data.get('version')!r}, not {VERSION}")
     accelerator = data["accelerator"]
-    return Bench(
-        str(accelerator["name"]),
-        str(accelerator["reason"]),
-        str(data["cpu"]),
-        str(data["kernel"]),
-        str(data["jit"]),
-        tuple(map(str, data["notes"])),
-        tuple(map(read_table, data["tables"])),
+    return records.read(
+        Bench, {**data, "accelerator": accelerator["name"], "reason": accelerator["reason"]}
     )
-
-
-def read_table(data: Mapping[str, Any]) -> MeasuredTable:
-    """A table of a parsed file. Raises as read() does."""
-    x, rows = data["x"], tuple(map(_row, data["rows"]))
-    for row in rows:
-        if x is not None and row.median is not None and row.x is None:
-            raise ValueError(f"the point {row.label!r} has no x")
-    return MeasuredTable(
-        str(data["name"]),
-        str(data["title"]),
-        str(data["unit"]),
-        None if x is None else str(x),
-        rows,
-        tuple(map(_ratio, data["ratios"])),
-    )
-
-
-def _row(data: Mapping[str, Any]) -> MeasuredRow:
-    x, median, low, high = (_number(data[key]) for key in ("x", "median", "low", "high"))
-    return MeasuredRow(
-        str(data["label"]),
-        str(data["group"]),
-        x,
-        median,
-        low,
-        high,
-        int(data["samples"]),
-        int(data["calls"]),
-        str(data["note"]),
-    )
-
-
-def _ratio(data: Mapping[str, Any]) -> MeasuredRatio:
-    goal = data["goal"]
-    if goal is not None and goal["op"] not in REACHED:
-        raise ValueError(f"a goal {goal['op']!r}")
-    value, low, high, rfc = (_number(data[key]) for key in ("value", "low", "high", "rfc"))
-    wanted = None if goal is None else Goal(str(goal["op"]), float(goal["value"]))
-    return MeasuredRatio(str(data["label"]), value, low, high, wanted, rfc)
-
-
-def _number(value: object) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{value!r} is no number")
-    return value
 
 
 def short(value: float | None, signs: int = 3, gap: str = "\N{NARROW NO-BREAK SPACE}") -> str:

@@ -7,11 +7,14 @@ the console itself says what belongs to which test.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from lab.guest.boot import CONSOLE_LOG
+from lab.core import records
+from lab.errors import ExitCode
+from lab.guest.launch import CONSOLE_LOG
 from lab.guest.splats import PREFIX, START_MARKER
 
 LINES = 40
@@ -32,6 +35,28 @@ class Excerpt:
     def silent(self) -> bool:
         """Whether there is nothing but the test's own marker."""
         return len(self.lines) == 1 and _started(self.lines[0]) is not None
+
+
+@dataclass(frozen=True)
+class Excerpts:
+    """What the page shows of the console: by test, of those that are not as they should be, and its
+    ``end`` if the run did not come to its own.
+    """
+
+    tests: dict[str, Excerpt] = field(default_factory=dict)
+    end: Excerpt | None = None
+
+    @classmethod
+    def cut(cls, directory: Path, tests: Collection[str], code: int | None) -> Excerpts:
+        """From the console of a run directory. ``code`` is the run's exit code."""
+        lines = read_lines(directory)
+        whole = code in (ExitCode.PASSED, ExitCode.FAILED, ExitCode.USAGE)
+        return cls(of_tests(lines, tests), None if whole else tail(lines))
+
+    @classmethod
+    def read(cls, event: Mapping[str, Any]) -> Excerpts:
+        """From the journal. Raises ValueError if it is something else."""
+        return records.read(cls, event)
 
 
 def read_lines(directory: Path) -> list[str]:

@@ -3,11 +3,13 @@
 
 Each line is an object with ``event`` and ``time`` (seconds since the epoch). The lab writes
 ``run`` (what is run), ``seed`` (tests expected, all not started), ``stage`` (one that is done),
-``guest`` (signed on, ended), ``splat``, ``verdict`` and ``noise`` (a guest line that is no event).
-A run of several profiles has ``profile``, a walk ``patch``, a row of its table each; benchmarks
-have ``bench`` (what the guest has measured), a fuzz run ``fuzz`` (how far it is), ``finding`` and
-``saved``. The guest's own events are taken over as they are: ``collected``, ``start``, ``result``,
-``end``.
+``guest`` (one that has ended, and in which ``place`` below the run directory its streams are),
+``splat``, ``excerpts`` (what the console had, for the page), ``verdict`` and ``noise`` (a guest
+line that is no event). A job writes ``table`` (the lines of its table) and ``figures`` (what it has
+measured). A run of several profiles has ``part`` (the directory of one that begins) and
+``profile``, a walk ``part`` and ``patch``, a row of its table each; benchmarks have ``bench`` (what
+the guest has measured), a fuzz run ``fuzz`` (how far it is), ``finding`` and ``saved``. The guest's
+own events are taken over as they are: ``collected``, ``start``, ``result``, ``end``.
 
 A line is written with one write(2) and may be cut short only by the end of the machine: readers
 skip a last line that is no JSON.
@@ -117,6 +119,8 @@ class Test:
 class View:
     """What a journal says. ``pytest_exit`` is the guest's own word about the end of the suite.
     ``moments`` are the stages that were done, and "seed", with the time at which they were.
+    ``guest`` is how the last guest ended, ``guests`` are all of them. ``events`` are those that
+    only some kinds of runs have, by name.
     """
 
     run: dict[str, Any] = field(default_factory=dict)
@@ -127,7 +131,8 @@ class View:
     splats: list[dict[str, Any]] = field(default_factory=list)
     verdict: dict[str, Any] = field(default_factory=dict)
     moments: dict[str, float] = field(default_factory=dict)
-    profiles: list[dict[str, Any]] = field(default_factory=list)
+    guests: list[dict[str, Any]] = field(default_factory=list)
+    events: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     noise: int = 0
     first: float = 0.0
     last: float = 0.0
@@ -138,6 +143,10 @@ class View:
         for test in self.tests.values():
             result[test.state] = result.get(test.state, 0) + 1
         return result
+
+    def of(self, event: str) -> list[dict[str, Any]]:
+        """The events of a name that only some kinds of runs have, without name and time."""
+        return self.events.get(event, [])
 
     def of_state(self, *states: str) -> list[Test]:
         """The tests in one of ``states``, in the order of collection."""
@@ -151,9 +160,12 @@ class View:
         """Take in one event."""
         self.first = self.first or float(row.get("time", 0.0))
         self.last = float(row.get("time", self.last))
-        handler = _HANDLERS.get(str(row.get("event")))
+        event = str(row.get("event"))
+        handler = _HANDLERS.get(event)
         if handler:
             handler(self, row)
+        else:
+            self.events.setdefault(event, []).append(_fields(row))
 
 
 def _run(view: View, row: Mapping[str, Any]) -> None:
@@ -186,10 +198,6 @@ def _stage(view: View, row: Mapping[str, Any]) -> None:
     view.moments[str(row.get("name"))] = view.last
 
 
-def _profile(view: View, row: Mapping[str, Any]) -> None:
-    view.profiles.append(_fields(row))
-
-
 def _start(view: View, row: Mapping[str, Any]) -> None:
     test = _test(view, row)
     test.state = RUNNING
@@ -218,7 +226,8 @@ def _end(view: View, row: Mapping[str, Any]) -> None:
 
 
 def _guest(view: View, row: Mapping[str, Any]) -> None:
-    view.guest.update(_fields(row))
+    view.guest = {**view.guest, **_fields(row)}
+    view.guests.append(_fields(row))
 
 
 def _fields(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -240,7 +249,6 @@ def _noise(view: View, row: Mapping[str, Any]) -> None:  # noqa: ARG001
 _HANDLERS = {
     "run": _run,
     "stage": _stage,
-    "profile": _profile,
     SEED: _seed,
     "collected": _expect,
     "start": _start,

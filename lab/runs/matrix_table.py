@@ -3,17 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
+from lab.core import records
 from lab.core.columns import aligned
 from lab.errors import ExitCode
+from lab.runs.journal import ABSENT, FAILED, PASSED, SKIPPED, View
 
-KIND = "matrix"
-"""Of a run of several profiles."""
-
-COLUMNS = ("passed", "failed", "absent", "skipped", "splats", "seconds", "exit")
+EVENT = "profile"
 
 
 @dataclass(frozen=True)
@@ -23,37 +21,64 @@ class Row:
     """
 
     profile: str
-    what: str
-    code: int
-    headline: str
-    run: str
-    counts: dict[str, int]
-    skipped: dict[str, int]
-    splats: int
-    seconds: float
+    what: str = ""
+    code: int = ExitCode.INFRA
+    headline: str = ""
+    run: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=dict)
+    splats: int = 0
+    seconds: float = 0.0
 
-    @classmethod
-    def from_event(cls, event: dict[str, Any]) -> Row | None:
-        """A row as a journal has it; None if another version of the lab wrote it."""
+
+@dataclass(frozen=True)
+class Column:
+    """A figure of a row, in the text and on the page."""
+
+    name: str
+    value: Callable[[Row], str]
+
+
+def _count(state: str) -> Column:
+    return Column(state, lambda row: str(row.counts.get(state, 0)))
+
+
+COLUMNS: tuple[Column, ...] = (
+    *map(_count, (PASSED, FAILED, ABSENT, SKIPPED)),
+    Column("splats", lambda row: str(row.splats)),
+    Column("seconds", lambda row: f"{row.seconds:.0f}"),
+    Column("exit", lambda row: str(row.code)),
+)
+
+
+def rows(view: View) -> list[Row]:
+    """The profiles that have ended; not those that another lab wrote so that nobody can read it."""
+    found = []
+    for event in view.of(EVENT):
         try:
-            return cls(**event)
-        except TypeError:
-            return None
-
-    def cells(self) -> tuple[str, ...]:
-        """As in COLUMNS."""
-        counts = [self.counts.get(state, 0) for state in COLUMNS[:4]]
-        return (*(str(n) for n in counts), str(self.splats), f"{self.seconds:.0f}", str(self.code))
+            found.append(records.read(Row, event))
+        except ValueError:
+            continue
+    return found
 
 
-def table(rows: Sequence[Row]) -> list[str]:
+def lines(view: View) -> list[str]:
+    """Of a run: see table(). Nothing before the first profile has ended."""
+    found = rows(view)
+    return table(found) if found else []
+
+
+def table(found: Sequence[Row]) -> list[str]:
     """Profile by profile, in plain text, and below it what was skipped and why."""
-    cells = [("profile", *COLUMNS), *((row.profile, *row.cells()) for row in rows)]
-    return [*aligned(cells, right=slice(1, None)), *_notes(rows)]
+    cells = [
+        ("profile", *(column.name for column in COLUMNS)),
+        *((row.profile, *(column.value(row) for column in COLUMNS)) for row in found),
+    ]
+    return [*aligned(cells, right=slice(1, None)), *_notes(found)]
 
 
-def _notes(rows: Sequence[Row]) -> Iterator[str]:
-    for row in rows:
+def _notes(found: Sequence[Row]) -> Iterator[str]:
+    for row in found:
         if row.code != ExitCode.PASSED:
             yield f"{row.profile}: {row.headline} (see {row.run})"
         for reason, number in sorted(row.skipped.items()):

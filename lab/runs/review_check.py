@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from lab.core.cache import Cache
 from lab.errors import ExitCode, UsageError
 from lab.runs import rundir
-from lab.runs.run import BAD, Run
+from lab.runs.kinds import BAD, SUITE
+from lab.runs.run import Run
 from lab.source.git import Git
 
 PASS, WARN, FAIL = "pass", "warn", "fail"
@@ -67,11 +67,12 @@ def _runs_of(cache: Cache, patch_id: str) -> Iterator[tuple[Run, int]]:
             run = Run.load(directory)
         except UsageError:
             continue
-        patches: list[dict[str, Any]] = run.manifest.get("patches") or []
-        for patch in patches:
-            if not patch.get("applied") or patch.get("patch_id") != patch_id:
+        if run.kind not in SUITE.values():
+            continue
+        for patch in run.manifest.applied:
+            if patch.patch_id != patch_id:
                 continue
-            number = int(patch["number"])
+            number = patch.number
             named = any(number in test.patches for test in run.view.tests.values())
             if run.code is not None and named:
                 yield run, number
@@ -83,7 +84,7 @@ def _judge(run: Run, number: int) -> Check:
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     failed = [f"{test.state}: {test.id}" for test in tests if run.judge(test) == BAD]
     status, part = STATUS.get(run.code, WARN), ""
-    if status == PASS and not (run.manifest.get("guest") or {}).get("whole"):
+    if status == PASS and not run.manifest.guest.whole:
         # What was not chosen may fail.
         status, part = WARN, " in a part of the suite"
     return Check(
@@ -91,5 +92,5 @@ def _judge(run: Run, number: int) -> Check:
         status,
         f"{counts} for patch {number}{part}; {run.headline}",
         run.path.as_uri(),
-        "\n".join([*run.reasons, *failed, f"again: {run.manifest.get('reproduce', '')}"]),
+        "\n".join([*run.reasons, *failed, f"again: {run.manifest.reproduce}"]),
     )

@@ -4,38 +4,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from lab.runs import journal, manifest
 from lab.runs.journal import Test, View
-from lab.runs.matrix_table import Row
-
-GOOD, BAD, SKIP, OPEN = "good", "bad", "skip", "open"
-JUDGEMENT: dict[bool, dict[str, str]] = {
-    False: {
-        journal.PASSED: GOOD,
-        journal.FAILED: BAD,
-        journal.ABSENT: BAD,
-        journal.SKIPPED: SKIP,
-    },
-    # On the unpatched base the feature has to be missing.
-    True: {
-        journal.PASSED: BAD,
-        journal.FAILED: BAD,
-        journal.ABSENT: GOOD,
-        journal.SKIPPED: BAD,
-    },
-}
-"""Control run or not, and a test's state, to what it is worth. Other states are open."""
+from lab.runs.kinds import OPEN, Kind, find_kind
+from lab.runs.manifest import Manifest
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run as reports see it."""
+    """A run directory, as far as it was written."""
 
     path: Path
-    manifest: dict[str, Any]
+    manifest: Manifest
     view: View
 
     @classmethod
@@ -48,15 +31,12 @@ class Run:
         """The directory's name."""
         return self.path.name
 
-    @property
-    def kind(self) -> str:
-        """What kind of run it is: "series", "control", "off", "matrix", "bench", ..."""
-        return str(self.manifest.get("kind") or "")
-
-    @property
-    def control(self) -> bool:
-        """Whether it ran on the unpatched base."""
-        return self.kind == "control"
+    @cached_property
+    def kind(self) -> Kind:
+        """What kind of run it is. The journal's word counts: the manifests of older fuzz runs name
+        the kernel.
+        """
+        return find_kind((self.view.run.get("kind"), self.manifest.kind))
 
     @property
     def headline(self) -> str:
@@ -79,9 +59,4 @@ class Run:
 
     def judge(self, test: Test) -> str:
         """What a test's state is worth in this run."""
-        return JUDGEMENT[self.control].get(test.state, OPEN)
-
-
-def profile_rows(run: Run) -> list[Row]:
-    """The profiles of a matrix, as far as it came."""
-    return [row for event in run.view.profiles if (row := Row.from_event(event))]
+        return self.kind.worth.get(test.state, OPEN)

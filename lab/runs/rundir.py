@@ -6,12 +6,12 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from lab.core.cache import Cache
 from lab.errors import UsageError
 from lab.runs import journal
+from lab.runs.kinds import COMMANDS
 
 LAST = "last"
 
@@ -22,20 +22,8 @@ GUESTS = "guests"
 """In a run directory: one for each guest, of a run that boots several."""
 
 
-@dataclass(frozen=True)
-class RunDirectory:
-    """A run that is being written."""
-
-    path: Path
-
-    @property
-    def id(self) -> str:
-        """How the caller names it."""
-        return self.path.name
-
-
-def create(cache: Cache, kind: str) -> RunDirectory:
-    """A new run directory, ``kind`` being a word such as "series"."""
+def create(cache: Cache, kind: str) -> Path:
+    """A new run directory; ``kind`` is the name of a kind of runs."""
     cache.runs.mkdir(parents=True, exist_ok=True)
     while True:
         # To the microsecond, less than one mkdir() takes: whole milliseconds held two runs.
@@ -43,14 +31,15 @@ def create(cache: Cache, kind: str) -> RunDirectory:
         path = cache.runs / f"{stamp}-{os.getpid()}-{kind}"
         with contextlib.suppress(FileExistsError):
             path.mkdir()
-            return RunDirectory(path)
+            return path
 
 
 def known(cache: Cache) -> list[Path]:
-    """The directories of all test runs, the oldest first. `lab boot` leaves directories too, with
-    its streams, but nothing to report.
+    """The directories of all runs, the oldest first, but for those of `lab boot` and its like,
+    which have nothing to report.
     """
-    return sorted(path.parent for path in cache.runs.glob(f"*/{journal.NAME}"))
+    found = sorted(path.parent for path in cache.runs.glob(f"*/{journal.NAME}"))
+    return [path for path in found if path.name.rpartition("-")[2] not in COMMANDS]
 
 
 def find(cache: Cache, name: str) -> Path:

@@ -6,16 +6,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from lab.core.cache import atomic_write
+from lab.core import records
 from lab.errors import LabError
-from lab.jobs.size.symbols import Growth, Symbol
+
+if TYPE_CHECKING:
+    from lab.runs.run import Run
 
 NAME = "size.json"
-VERSION = 1
+VERSION, KIND = 1, "size"
 
 ON, OFF = "on", "off"
 """The series with its option on and off, each against the base."""
@@ -27,6 +28,29 @@ NAMES = re.compile(
 """Symbols that differ when something is called otherwise: those of include/linux/btf_ids.h have a
 line's number in their names, the tables of scripts/kallsyms.c have the names of all.
 """
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A symbol's bytes; None where it is not there. Statics of one name are one symbol."""
+
+    name: str
+    before: int | None
+    after: int | None
+
+    @property
+    def growth(self) -> int:
+        """Bytes more."""
+        return (self.after or 0) - (self.before or 0)
+
+
+@dataclass(frozen=True)
+class Growth:
+    """The symbols that differ, the one that grew most first, and the sum of all symbols."""
+
+    before: int
+    after: int
+    symbols: tuple[Symbol, ...]
 
 
 @dataclass(frozen=True)
@@ -152,50 +176,28 @@ class Sizes:
         return next((pair for pair in self.pairs if pair.name == name), None)
 
 
-def write(directory: Path, sizes: Sizes) -> None:
-    """Write the file of a run directory."""
-    data = {"version": VERSION, "kind": "size", **asdict(sizes)}
-    atomic_write(directory / NAME, json.dumps(data, indent=1) + "\n")
+def document(sizes: Sizes) -> dict[str, Any]:
+    """The file's content."""
+    return {"version": VERSION, "kind": KIND, **records.plain(sizes)}
 
 
-def load(directory: Path) -> Sizes | None:
-    """The sizes of a run directory, None if it has none.
+def of(run: Run) -> Sizes | None:
+    """The sizes of a run, None if it has none: from its journal, else, of an older run, from its
+    file.
 
-    Raises LabError if the file is there and is something else.
+    Raises LabError if they are there and are something else.
     """
-    path = directory / NAME
-    if not path.is_file():
-        return None
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if data.get("version") != VERSION:
-            raise ValueError(f"version {data.get('version')!r}, not {VERSION}")
-        pairs = tuple(_pair(row) for row in data["pairs"])
-        return Sizes(str(data["option"]), int(data["frame_warn"]), pairs)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise LabError(f"{path} is no file of sizes: {error!r}.") from error
+        for data in run.view.of("figures")[-1:]:
+            return read(data) if data.get("kind") == KIND else None
+        path = run.path / NAME
+        return read(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    except (OSError, ValueError, AttributeError) as error:
+        raise LabError(f"{run.path / NAME} is no file of sizes: {error}.") from error
 
 
-def _pair(data: Mapping[str, Any]) -> Pair:
-    symbols = data["symbols"]
-    before, after = data["largest"]
-    return Pair(
-        str(data["name"]),
-        Totals(**data["before"]),
-        Totals(**data["after"]),
-        tuple(map(str, data["config"])),
-        tuple(SectionChange(**row) for row in data["sections"]),
-        Growth(symbols["before"], symbols["after"], _symbols(symbols["symbols"])),
-        tuple(_object(row) for row in data["objects"]),
-        tuple(FrameChange(**row) for row in data["frames"]),
-        (int(before), int(after)),
-    )
-
-
-def _symbols(rows: list[dict[str, Any]]) -> tuple[Symbol, ...]:
-    return tuple(Symbol(**row) for row in rows)
-
-
-def _object(data: Mapping[str, Any]) -> ObjectChange:
-    before, after = (Totals(**data[key]) if data[key] else None for key in ("before", "after"))
-    return ObjectChange(str(data["name"]), before, after, _symbols(data["symbols"]))
+def read(data: Mapping[str, Any]) -> Sizes:
+    """The sizes in a parsed file. Raises ValueError or AttributeError if it is none."""
+    if data.get("version") != VERSION:
+        raise ValueError(f"version {data.get('version')!r}, not {VERSION}")
+    return records.read(Sizes, data)

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from lab.errors import ExitCode, LabError, UsageError
+from lab.guest.boot import EXITED
 from lab.guest.splats import Splat
 from lab.runs import journal
-from lab.runs.journal import Journal, View
-
-EXITED = "exited"
-"""The guest's command ended and the guest reported its status."""
+from lab.runs.journal import View
 
 NAMED = 5
 """Tests that a reason names before it says "and N more"."""
@@ -35,24 +32,15 @@ class Verdict:
     reasons: tuple[str, ...] = ()
 
 
-def write_verdict(record: Journal, verdict: Verdict) -> dict[str, Any]:
-    """The last event of a run; as written."""
-    return record.write(
-        "verdict",
-        code=int(verdict.code),
-        headline=verdict.headline,
-        reasons=list(verdict.reasons),
-    )
-
-
 def verdict_of(error: BaseException, reasons: Sequence[str] = ()) -> Verdict:
     """Of a run that ``error`` ended. ``reasons`` say how far it had come; a hint goes before."""
     if isinstance(error, LabError):
         kind = "usage" if isinstance(error, UsageError) else "infrastructure"
         hint = (error.hint,) * bool(error.hint)
         return Verdict(error.exit_code, f"{kind}: {error.message}", (*hint, *reasons))
-    headline = f"infrastructure: {what_ended(error)}"
-    return Verdict(ExitCode.INTERRUPTED, headline, tuple(reasons))
+    stopped = isinstance(error, KeyboardInterrupt)
+    code = ExitCode.INTERRUPTED if stopped else ExitCode.INFRA
+    return Verdict(code, f"infrastructure: {what_ended(error)}", tuple(reasons))
 
 
 def what_ended(error: BaseException) -> str:
@@ -60,25 +48,54 @@ def what_ended(error: BaseException) -> str:
     return "interrupted" if isinstance(error, KeyboardInterrupt) else repr(error)
 
 
-def decide(
-    view: View,
+class Stopped(Exception):
+    """A verdict was reached before a guest was booted."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.headline)
+        self.verdict = verdict
+
+
+def outranking(
     splats: Sequence[Splat],
-    *,
-    control: bool,
-    scan_error: str | None = None,
-) -> Verdict:
-    """The verdict. ``scan_error`` says why the console could not be scanned."""
-    counted = tuple(splat for splat in splats if splat.allowed is None)
-    if counted:
-        return _kernel_spoke(view, counted)
-    lost = _lost_guest(view)
+    lost: str,
+    scan_error: str,
+    in_flight: Sequence[str] = (),
+    more: Sequence[str] = (),
+) -> Verdict | None:
+    """The verdict that no job can better, if there is one: first a splat that nothing allows, then
+    a guest that was lost, then a console that could not be scanned.
+
+    ``in_flight`` says what ran when the guest was lost; ``more`` are reasons that every verdict of
+    the job has.
+    """
+    gone = (lost, *in_flight) if lost else ()
+    complaints = [splat for splat in splats if splat.allowed is None]
+    if complaints:
+        named = tuple(map(_complaint, complaints))
+        headline = f"kernel splat: {complaints[0].headline}"
+        return Verdict(ExitCode.KERNEL, headline, (*named, *gone, *more))
+    unscanned = (scan_error,) if scan_error else ()
     if lost:
-        reasons = (lost, *((scan_error,) if scan_error else ()), *_in_flight(view))
+        reasons = (lost, *unscanned, *in_flight, *more)
         return Verdict(ExitCode.INFRA, "infrastructure: the guest was lost", reasons)
     if scan_error:
-        return Verdict(
-            ExitCode.INFRA, "infrastructure: the console could not be scanned", (scan_error,)
-        )
+        headline = "infrastructure: the console could not be scanned"
+        return Verdict(ExitCode.INFRA, headline, (*unscanned, *more))
+    return None
+
+
+def _complaint(splat: Splat) -> str:
+    where = f"{splat.console}:{splat.line}"
+    where += f", during or after {splat.test}" if splat.test else ""
+    return f"{splat.kind}: {splat.headline} ({where})"
+
+
+def decide(view: View, splats: Sequence[Splat], *, control: bool, scan_error: str = "") -> Verdict:
+    """The verdict on a run of the suite. ``scan_error`` says why the console was not scanned."""
+    above = outranking(splats, _lost_guest(view), scan_error, _in_flight(view))
+    if above:
+        return above
     status = int(view.guest["status"])
     early = _by_status(view, status)
     if early:
@@ -86,22 +103,10 @@ def decide(
     return _control(view) if control else _series(view, status)
 
 
-def _kernel_spoke(view: View, splats: Sequence[Splat]) -> Verdict:
-    reasons = [
-        f"{splat.kind}: {splat.headline} ({splat.console}:{splat.line}"
-        + (f", during or after {splat.test})" if splat.test else ")")
-        for splat in splats
-    ]
-    lost = _lost_guest(view)
-    if lost:
-        reasons += [lost, *_in_flight(view)]
-    return Verdict(ExitCode.KERNEL, f"the kernel spoke: {splats[0].headline}", tuple(reasons))
-
-
-def _lost_guest(view: View) -> str | None:
-    """Why the guest did not come to its end; None if it did."""
+def _lost_guest(view: View) -> str:
+    """Why the guest did not come to its end; "" if it did."""
     if view.guest.get("outcome") == EXITED and view.guest.get("status") is not None:
-        return None
+        return ""
     return str(view.guest.get("detail") or "The run was cut short; nothing says how.")
 
 
@@ -159,8 +164,8 @@ def _series(view: View, status: int) -> Verdict:
     if not reasons and status != PYTEST_OK:
         reasons.append(f"pytest ended with status {status} without a failed test: see stdout.log.")
     if reasons:
-        return Verdict(ExitCode.FAILED, f"failed: {_counts(view)}", tuple(reasons))
-    return Verdict(ExitCode.PASSED, f"passed: {_counts(view)}", _skipped(view))
+        return Verdict(ExitCode.FAILED, f"failed: {counts(view)}", tuple(reasons))
+    return Verdict(ExitCode.PASSED, f"passed: {counts(view)}", _skipped(view))
 
 
 def _control(view: View) -> Verdict:
@@ -172,7 +177,7 @@ def _control(view: View) -> Verdict:
     )
     reasons = [_names(text, tests) for text, state in wrong if (tests := view.of_state(state))]
     if reasons:
-        return Verdict(ExitCode.FAILED, f"control failed: {_counts(view)}", tuple(reasons))
+        return Verdict(ExitCode.FAILED, f"control failed: {counts(view)}", tuple(reasons))
     return Verdict(
         ExitCode.PASSED, f"control passed: all {len(view.ran())} tests report their feature absent"
     )
@@ -183,10 +188,11 @@ def _skipped(view: View) -> tuple[str, ...]:
     return (_names("Skipped", skipped),) if skipped else ()
 
 
-def _counts(view: View) -> str:
-    counts = view.counts()
+def counts(view: View) -> str:
+    """Tests by state, in words."""
+    found = view.counts()
     order = (*journal.OUTCOMES, journal.RUNNING, journal.NOT_STARTED)
-    return ", ".join(f"{counts[state]} {state}" for state in order if state in counts)
+    return ", ".join(f"{found[state]} {state}" for state in order if state in found)
 
 
 def _names(what: str, tests: Sequence[journal.Test]) -> str:

@@ -33,8 +33,11 @@ from lab.core import proc
 from lab.core.cache import Cache
 from lab.core.session import Session
 from lab.errors import ExitCode, LabError, UsageError
+from lab.guest import environment
+from lab.guest.request import KVM, prepare
 from lab.kernel.arches import ARCHES
-from lab.kernel.pipeline import Kernel, Plan, bring_kernel, choose_accelerator
+from lab.kernel.pipeline import Kernel, bring_kernel
+from lab.kernel.plan import Plan
 from lab.kernel.profiles import PROFILES
 from lab.runs import rundir
 from lab.runs.journal import NAME as JOURNAL
@@ -265,17 +268,19 @@ class Bench:
         profile = self._plan.profile
         pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-vv"]
         pytest += [*profile.selection, *self._selection]
-        environment = {
-            "SECCOMP_LAB_GUEST": str(kernel.artifacts.directory),
-            "SECCOMP_LAB_KERNEL": "series",
+        variables = {
+            **environment.python(self._plan, kernel),
+            **environment.facts(self._plan),
             "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
         }
-        inner = shlex.join(["env", *(f"{k}={v}" for k, v in environment.items()), *pytest])
+        # vng's guest has a PATH of its own.
+        variables.pop("PATH")
+        inner = shlex.join(["env", *(f"{k}={v}" for k, v in variables.items()), *pytest])
         vng = Path(sys.executable).with_name("vng")
         command = [str(vng), "--run", str(image)]
         command += ["--cpus", str(profile.cpus), "--memory", f"{profile.configuration.memory}M"]
-        if choose_accelerator(self._session, self._plan.arch).name != "kvm":
+        ready = prepare(self._session, self._plan, kernel, self._session.cache.runs / "by-hand")
+        if ready.accelerator.name != KVM:
             command.append("--disable-kvm")
         command += ["--", inner]
         self._ui.say(f"by hand: {shlex.join(command)}")

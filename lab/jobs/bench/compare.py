@@ -19,9 +19,9 @@ from typing import Any
 from lab.jobs.bench.figures import Figure, Samples, quartile_distance
 from lab.jobs.bench.result import measured_ratio, measured_row
 from lab.jobs.bench.tables import BASE_SERIES, BOTH_KERNELS, Row, Table
+from lab.kernel.plan import BASE, SERIES
 from lab.runs.bench_figures import MeasuredTable, short
 
-BASE, SERIES = "base", "series"
 ORDER = (BASE, SERIES, BASE, SERIES)
 
 FIGURES = (

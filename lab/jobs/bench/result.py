@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from lab.core import records
 from lab.core.columns import aligned
 from lab.jobs.bench.figures import Figure, Samples, ratio, summarize
 from lab.jobs.bench.tables import Row, Table
@@ -19,8 +20,6 @@ from lab.runs.bench_figures import (
     MeasuredTable,
     short,
 )
-
-TEXT = "bench.txt"
 
 EMULATED = (
     "The guest is emulated (tcg): absolute figures mean nothing, only ratios within this run do."
@@ -125,7 +124,7 @@ def document(
         str(guest.get("kernel", "")),
         str(guest.get("jit", "")),
         (*emulated, *notes),
-        tuple(map(bench_figures.read_table, tables)),
+        tuple(records.read(MeasuredTable, table) for table in tables),
     )
     return bench_figures.document(bench)
 

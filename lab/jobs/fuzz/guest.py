@@ -6,20 +6,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lab import PROJECT_ROOT
-from lab.core.deadline import Limits
-from lab.core.session import Session
-from lab.errors import LabError
-from lab.guest import splats
-from lab.guest.boot import CONSOLE_LOG, EXITED, SHARE, GuestEnd, Listeners, run_guest
-from lab.guest.script import EVENTS, GUEST_SHARE, GuestCommand
+from lab.guest import session as guests
+from lab.guest.boot import EXITED, GuestEnd, Listeners
+from lab.guest.environment import GUEST_EVENTS
+from lab.guest.launch import SHARE
+from lab.guest.request import Ready
+from lab.guest.script import GUEST_SHARE, GuestCommand
+from lab.guest.session import Outcome
 from lab.guest.splats import Splat
 from lab.jobs.fuzz.case import Case
-from lab.kernel.pipeline import Accelerator, Kernel, Plan, guest_request
 
 PROGRAM = "fuzz"
 CASES = "cases.txt"
@@ -46,29 +46,31 @@ def parse_event(line: str) -> Event | None:
 
 @dataclass(frozen=True)
 class Bench:
-    """What guests of a run have in common. ``limits`` are for each of them. ``program`` is the
-    run's own copy: other runs may throw away the set of files that it comes from.
+    """What guests of a run have in common. ``ready`` is one of them. ``program`` is the run's own
+    copy: other runs may throw away the set of files that it comes from.
     """
 
-    session: Session
-    plan: Plan
-    kernel: Kernel
-    accelerator: Accelerator
-    limits: Limits
+    ready: Ready
     program: Path
     sabotage: bool = False
 
     @property
     def patience(self) -> int:
         """Seconds that a child may take."""
-        return round(PATIENCE_SECONDS * self.plan.profile.configuration.slowness)
+        return round(PATIENCE_SECONDS * self.ready.plan.profile.configuration.slowness)
 
     def argv(self, *words: object) -> tuple[str, ...]:
         """A command for the guest."""
         argv = [str(self.program), *map(str, words)]
-        argv += ["--events", f"{GUEST_SHARE}/{EVENTS}", "--patience", str(self.patience)]
+        argv += ["--events", GUEST_EVENTS, "--patience", str(self.patience)]
         argv += ["--sabotage"] if self.sabotage else []
         return tuple(argv)
+
+    def command(self, argv: Sequence[str]) -> GuestCommand:
+        """The same, as the guest runs it."""
+        environment = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
+        sysctls = self.ready.plan.profile.sysctls
+        return GuestCommand(tuple(argv), PROJECT_ROOT, environment, sysctls=sysctls)
 
 
 @dataclass
@@ -96,24 +98,23 @@ class Told:
         return ""
 
 
+Boot = Callable[[GuestCommand, Listeners], Outcome]
+"""Runs a command in a guest."""
+
+
 def _nothing(what: object) -> None:
     pass
 
 
-def run_in_guest(
+def listen_to(
     bench: Bench,
-    directory: Path,
+    boot: Boot,
     argv: Sequence[str],
     *,
     listen: Callable[[Event], None] = _nothing,
-    signed_on: Callable[[float], None] | None = None,
+    signed_on: Callable[[float], None] = _nothing,
 ) -> Told:
-    """Boot a guest whose streams go to ``directory``, run the command, scan its console.
-
-    Raises LabError if the launcher cannot be started or the allowlist not be read.
-    """
-    allowlist = splats.load_allowlist()
-    directory.mkdir(parents=True, exist_ok=True)
+    """Run the command in a guest, and take in its events. Raises what ``boot`` raises."""
     told = Told()
 
     def event(line: str) -> None:
@@ -122,19 +123,17 @@ def run_in_guest(
             told.events.append(row)
             listen(row)
 
-    request = guest_request(bench.plan, bench.kernel, bench.accelerator, directory, bench.limits)
-    request = replace(request, memory=max(MEMORY, request.memory))
-    environment = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
-    command = GuestCommand(
-        tuple(argv), PROJECT_ROOT, environment, sysctls=bench.plan.profile.sysctls
-    )
-    told.end = run_guest(request, command, Listeners(event=event, signed_on=signed_on or _nothing))
-    try:
-        found = splats.scan_file(directory / CONSOLE_LOG, allowlist)
-        told.splats = [splat for splat in found if splat.allowed is None]
-    except LabError as error:
-        told.scan_error = error.message
+    outcome = boot(bench.command(argv), Listeners(event=event, signed_on=signed_on))
+    told.end = outcome.end
+    told.splats = list(outcome.complaints)
+    told.scan_error = outcome.scan_error
     return told
+
+
+def run_apart(bench: Bench, directory: Path, argv: Sequence[str]) -> Told:
+    """In a guest beside the run's own, whose streams go to ``directory``."""
+    ready = bench.ready.elsewhere(directory)
+    return listen_to(bench, lambda command, ears: guests.session(ready, command, ears), argv)
 
 
 def run_cases(bench: Bench, directory: Path, cases: Sequence[Case]) -> Told:
@@ -142,4 +141,4 @@ def run_cases(bench: Bench, directory: Path, cases: Sequence[Case]) -> Told:
     share = directory / SHARE
     share.mkdir(parents=True, exist_ok=True)
     (share / CASES).write_text("".join(case.text() for case in cases), encoding="ascii")
-    return run_in_guest(bench, directory, bench.argv("case", f"{GUEST_SHARE}/{CASES}"))
+    return run_apart(bench, directory, bench.argv("case", f"{GUEST_SHARE}/{CASES}"))

@@ -11,7 +11,7 @@ from typing import Any
 
 from lab.guest.splats import Splat
 from lab.jobs.fuzz.case import Case
-from lab.jobs.fuzz.guest import Bench, Event, Told, run_cases, run_in_guest
+from lab.jobs.fuzz.guest import Bench, Event, Told, run_apart, run_cases
 
 SPLAT, LOST = "splat", "lost guest"
 """Kinds of finding beside those that the guest's program names ("mismatch", "errno", ...)."""
@@ -86,7 +86,7 @@ def locate(bench: Bench, directory: Path, seed: int, finding: Finding) -> Findin
         return finding
     count = finding.count or BLOCK
     argv = bench.argv("run", seed, finding.first, count, 3600, "--each")
-    told = run_in_guest(bench, directory, argv)
+    told = run_apart(bench, directory, argv)
     index = index_of(told, finding)
     for row in told.of("block"):
         if row["first"] == index:
@@ -135,7 +135,7 @@ class GuestOracle:
         self.guests += 1
         told = run_cases(self._bench, self._directory / f"{self.guests:03}", cases)
         if told.lost and self._finding.kind not in (SPLAT, LOST):
-            self._bench.session.ui.warn(f"while a case was made small: {told.lost}")
+            self._bench.ready.session.ui.warn(f"while a case was made small: {told.lost}")
         for row in told.of("case"):
             self.translated[cases[int(row["number"])].text()] = list(row["insn"])
         return shown_by(told, self._finding)

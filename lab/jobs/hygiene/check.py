@@ -14,7 +14,7 @@ from lab.errors import ExitCode
 from lab.jobs.hygiene import checkpatch, kerneldoc, mail, warnings
 from lab.jobs.hygiene.result import FINDINGS, NOT_RUN, CheckResult, Finding
 from lab.jobs.hygiene.subject import Subject, shown
-from lab.kernel.pipeline import Plan
+from lab.kernel.plan import Plan
 from lab.source.series import COVER_LETTER, ORDER_FILE, PORTS
 
 MAINTAINERS = "maintainers"

@@ -7,14 +7,16 @@ import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from lab import PROJECT_ROOT
 from lab.core.session import Session
-from lab.kernel.pipeline import Plan
+from lab.kernel.pipeline import describe_base, describe_patches
+from lab.kernel.plan import Plan
 from lab.source.base import BaseRequest, BaseResult, ensure_base, resolve
 from lab.source.git import ISOLATION, Git
 from lab.source.series import Patch, Series
-from lab.source.tree import TreeRequest, ensure_tree, series_commit
+from lab.source.tree import TreeRequest, ensure_tree, patch_id, series_commit
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class Subject:
     def git(self) -> Git:
         """The base's repository, which has the commits."""
         return Git(self.base.git_dir)
+
+    def describe(self) -> dict[str, Any]:
+        """For the manifest: base and patches, all of which apply."""
+        ids = {patch.number: patch_id(self.git, patch.content) for patch in self.series.patches}
+        return {**describe_base(self.base), "patches": describe_patches(self.series, ids)}
 
     def patch(self, number: int) -> Patch:
         """A patch by its number, from 1."""

@@ -21,7 +21,8 @@ from lab.jobs.hygiene.subject import Subject
 from lab.kernel.config import RECORDS, ConfigRequest, explain, run_conf
 from lab.kernel.fragments import Requested, dropped, read_config, read_fragment, read_fragments
 from lab.kernel.kconfig import Kconfig
-from lab.kernel.pipeline import Configured, Plan, bring_config, bring_source, held, plan_fragments
+from lab.kernel.pipeline import Configured, bring_config, bring_source, held, plan_fragments
+from lab.kernel.plan import Plan
 
 EXTENDED = "SECCOMP_FILTER_EXTENDED"
 

@@ -24,6 +24,9 @@ class Difference:
     kind: str
     message: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.id}: {self.base or 'not there'} -> {self.series or 'gone'}"
+
 
 def compare(base: Mapping[str, Test], series: Mapping[str, Test]) -> list[Difference]:
     """All differences, in the order of the series, and what is gone at the end."""
@@ -71,7 +74,7 @@ def table(
         if test.state == journal.FAILED and name in base and base[name].state == journal.FAILED:
             lines.append(f"fails on both: {name}")
     for row in differences:
-        lines.append(f"{row.kind}: {row.id}: {row.base or 'not there'} -> {row.series or 'gone'}")
+        lines.append(str(row))
         lines += [f"    | {line}" for line in row.message.splitlines()[-6:] if is_bad(row)]
     return lines
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from lab.core import proc
 from lab.jobs.size.elf import Frame, frames, sections, totals
-from lab.jobs.size.symbols import Growth, growth
-from lab.runs.size_figures import FrameChange, ObjectChange, Pair, SectionChange, Totals
+from lab.jobs.size.symbols import growth
+from lab.runs.size_figures import FrameChange, Growth, ObjectChange, Pair, SectionChange, Totals
 
 VMLINUX, CONFIG, CONFIG_DATA = "vmlinux", ".config", "kernel/config_data.gz"
 """Files of a build directory; the last is put into .rodata (kernel/configs.c)."""

@@ -5,38 +5,15 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from lab.core import proc
 from lab.errors import LabError
+from lab.runs.size_figures import Growth, Symbol
 
 SCRIPT = "scripts/bloat-o-meter"
 ROW = re.compile(r"(?P<name>\S+) +(?P<old>\d+|-) +(?P<new>\d+|-) +(?P<delta>[+-]\d+)$")
 TOTAL = re.compile(r"Total: Before=(?P<old>\d+), After=(?P<new>\d+), chg ")
-
-
-@dataclass(frozen=True)
-class Symbol:
-    """A symbol's bytes; None where it is not there. Statics of one name are one symbol."""
-
-    name: str
-    before: int | None
-    after: int | None
-
-    @property
-    def growth(self) -> int:
-        """Bytes more."""
-        return (self.after or 0) - (self.before or 0)
-
-
-@dataclass(frozen=True)
-class Growth:
-    """The symbols that differ, the one that grew most first, and the sum of all symbols."""
-
-    before: int
-    after: int
-    symbols: tuple[Symbol, ...]
 
 
 def growth(tree: Path, directory: Path, old: str, new: str, prefix: str = "") -> Growth:
