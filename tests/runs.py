@@ -49,9 +49,9 @@ def make_run(
 ) -> Path:
     """A run directory; ``fields`` replace those of MANIFEST."""
     run = rundir.create(cache, kind)
-    manifest.write(run.path, **{**MANIFEST, "kind": kind, "id": run.id, **fields})
-    record = Journal(run.path)
-    record.write("run", id=run.id, kind=kind, command=["scripts/lab", "test"])
+    manifest.write(run, **{**MANIFEST, "kind": kind, "id": run.name, **fields})
+    record = Journal(run)
+    record.write("run", id=run.name, kind=kind, command=["scripts/lab", "test"])
     for event in events:
         record.write(**event)
     if tests:
@@ -63,8 +63,8 @@ def make_run(
     record.write("verdict", code=code, headline=headline or f"code {code}", reasons=[])
     record.close()
     if console:
-        (run.path / "console.log").write_text(console)
-    return run.path
+        (run / "console.log").write_text(console)
+    return run
 
 
 def row(label: str, median: float | None, **fields: Any) -> dict[str, Any]:

@@ -17,14 +17,13 @@ from lab.cli.app import run_cli
 from lab.core.cache import Cache
 from lab.core.session import Session
 from lab.errors import ExitCode, LabError
-from lab.guest import boot, kvm
+from lab.guest import boot
+from lab.guest.launch import GuestRequest
 from lab.jobs.bench import compare, result
 from lab.jobs.bench import run as bench_run
 from lab.jobs.bench.compare import (
-    BASE,
     FASTER,
     ORDER,
-    SERIES,
     SLOWER,
     UNKNOWN,
     WITHIN,
@@ -33,8 +32,9 @@ from lab.jobs.bench.compare import (
     comparisons,
 )
 from lab.jobs.bench.figures import Figure, quartile_distance, ratio, summarize
+from lab.jobs.bench.request import BenchOptions, boots_of
 from lab.jobs.bench.result import Collected, table_document, text
-from lab.jobs.bench.run import BenchOptions, boots_of, run_bench
+from lab.jobs.bench.run import run_bench
 from lab.jobs.bench.tables import (
     BOTH_KERNELS,
     CALLS,
@@ -47,14 +47,16 @@ from lab.jobs.bench.tables import (
     make_tables,
     threads,
 )
+from lab.jobs.engine import Again
+from lab.kernel import pipeline
 from lab.kernel.arches import ARCHES
-from lab.kernel.build import BuildResult
-from lab.kernel.pipeline import Configured, Kernel
-from lab.kernel.plan import Plan
+from lab.kernel.pipeline import Kernel
+from lab.kernel.plan import BASE, SERIES, Plan
 from lab.kernel.profiles import find_profile
-from lab.kernel.userspace import NATIVE, GuestArtifacts
+from lab.kernel.userspace import NATIVE
 from lab.runs import bench_figures, journal, rundir
 from lab.runs.bench_figures import Goal
+from lab.runs.kinds import BENCH
 from lab.runs.run import Run
 from lab.runs.rundir import HTML
 from selftests.bench import __main__ as guest_main
@@ -63,6 +65,7 @@ from selftests.harness import uapi
 from selftests.harness.asm import JEQ_K, LD_ABS_W, RET_K, Classic, Insn
 from tests.fakes import launcher
 from tests.support import Recorder
+from tests.worlds import again, made_kernel, without_kvm
 
 CPUS = 2
 MADE = make_tables(CPUS)
@@ -611,19 +614,15 @@ class World:
         suite = tmp_path / "suite"
         suite.mkdir()
         monkeypatch.setattr(bench_run, "SELFTESTS", suite)
-        monkeypatch.setattr(bench_run, "bring_kernel", self._kernel)
-        monkeypatch.setattr(kvm, "probe", lambda *_: kvm.KvmResult(False, "there is none"))
+        monkeypatch.setattr(pipeline, "bring_kernel", self._kernel)
+        without_kvm(monkeypatch)
         monkeypatch.setattr(boot, "virtme_command", self._launch)
 
     def _kernel(self, session: Session, plan: Plan, **done: Any) -> Kernel:  # noqa: ARG002
         self.kernels.append(plan.control)
-        if done:
-            done["done"]("tree", {"patches": []})
-        build = BuildResult(Path("/v"), Path("/b"), (), 1, 1.0, "7.3.4", True, Path("/l"))
-        configured: Configured = None  # type: ignore[assignment]
-        return Kernel(configured, build, GuestArtifacts(Path("/g"), "key", ()))
+        return made_kernel(done.get("done"))
 
-    def _launch(self, request: boot.GuestRequest, **_: Any) -> list[str]:
+    def _launch(self, request: GuestRequest, **_: Any) -> list[str]:
         self.plans.append(json.loads((request.run_dir / "share" / "plan.json").read_text()))
         return launcher(request.run_dir, self.runs.pop(0))
 
@@ -631,7 +630,7 @@ class World:
         chosen = {"tables": ("inject",), "rounds": 2, "calls": 1000, "both": False, "limits": {}}
         plan = Plan("linux-7.3", False, Path("/nowhere"), False, find_profile("default"), ARCHES[0])
         session = Session(self.cache, self.recorder.ui)
-        return run_bench(session, plan, BenchOptions(**{**chosen, **options}))
+        return run_bench(session, plan, BenchOptions(**{**chosen, **options}), again)
 
     @property
     def last(self) -> Run:
@@ -686,10 +685,10 @@ def test_a_run_that_measures_all_passes_and_has_a_result(world: World) -> None:
     (table,) = document["tables"]
     assert {row["median"] for row in table["rows"]} == {100.0}
     assert {row["samples"] for row in table["rows"]} == {2}
-    assert run.manifest["kind"] == "bench"
-    assert run.manifest["bench"] == {"tables": ["inject"], "rounds": 2, "calls": 1000}
+    assert run.manifest.kind == "bench"
+    assert run.manifest.bench == {"tables": ["inject"], "rounds": 2, "calls": 1000}
     assert "inject: getppid() fails" in world.recorder.results.getvalue()
-    assert (run.path / result.TEXT).read_text() in world.recorder.results.getvalue()
+    assert (run.path / BENCH.table).read_text() in world.recorder.results.getvalue()
     assert not (run.path / "suite").exists()
 
 
@@ -768,7 +767,7 @@ def test_a_stage_that_fails_is_in_the_run_directory(
     def fail(*_: object, **__: object) -> Kernel:
         raise LabError("No kernel.", hint="Build one.")
 
-    monkeypatch.setattr(bench_run, "bring_kernel", fail)
+    monkeypatch.setattr(pipeline, "bring_kernel", fail)
     with pytest.raises(LabError):
         world.run()
     assert (world.last.code, world.last.headline) == (3, "infrastructure: No kernel.")
@@ -784,7 +783,7 @@ def test_an_interrupted_run_keeps_what_it_has(
         if collected.samples:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(bench_run._Run, "_event", interrupted)
+    monkeypatch.setattr(bench_run._Measuring, "_event", interrupted)
     world.runs = [[*guest(INJECT, *samples(INJECT))[:-1], ("sleep", 60)]]
     with pytest.raises(KeyboardInterrupt):
         world.run()
@@ -849,9 +848,9 @@ def test_a_boot_that_fails_keeps_what_was_measured_before(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.runs = both_runs(100, 100, 100, 100)
-    launch = boot.virtme_command
+    launch = world._launch
 
-    def fail_third(request: boot.GuestRequest, **options: Any) -> list[str]:
+    def fail_third(request: GuestRequest, **options: Any) -> list[str]:
         if request.run_dir.name == "3-base":
             raise LabError("No guest.", hint="Try again.")
         return launch(request, **options)
@@ -863,7 +862,7 @@ def test_a_boot_that_fails_keeps_what_was_measured_before(
     assert world.last.reasons == ["Try again."]
     rows = world.result["tables"][0]["rows"]
     assert {(row["median"], row["note"]) for row in rows} == {(100.0, "1 of 2 boots")}
-    assert (world.last.path / result.TEXT).is_file()
+    assert (world.last.path / BENCH.table).is_file()
 
 
 def test_the_streams_of_a_boot_that_is_lost_are_named_and_listed(world: World) -> None:
@@ -907,7 +906,7 @@ def test_a_guest_program_that_breaks_in_a_boot_is_found(world: World) -> None:
 def test_wrong_input_is_2(
     cache: Cache, arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench_run, "bring_kernel", lambda *_, **__: pytest.fail("a stage started"))
+    monkeypatch.setattr(pipeline, "bring_kernel", lambda *_, **__: pytest.fail("a stage started"))
     assert run_cli(["bench", *arguments, "--cache", str(cache.root)]) == ExitCode.USAGE
 
 
@@ -917,7 +916,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, cache: Cache, *arguments: str) -> Ben
 
     given: list[BenchOptions] = []
 
-    def run(session: Session, plan: Plan, options: BenchOptions) -> int:  # noqa: ARG001
+    def run(session: Session, plan: Plan, options: BenchOptions, again: Again) -> int:  # noqa: ARG001
         given.append(options)
         return 0
 
@@ -935,18 +934,6 @@ def test_options_have_defaults_and_quick_ones(
     assert (quick.tables, quick.rounds, quick.calls) == (("getpid", "stacked"), 2, 10_000)
     mixed = asked(monkeypatch, cache, "--quick", "--rounds", "3")
     assert (mixed.rounds, mixed.calls) == (3, 10_000)
-
-
-def test_the_command_that_does_it_again_has_all_its_options() -> None:
-    plan = Plan("linux-7.3", False, Path("/p"), False, find_profile("default"), ARCHES[0])
-    options = BenchOptions(("getpid", "inject"), 3, 500, False, {"boot": 5.0})
-    assert options.lab(plan)[-10:] == [
-        *("--only", "getpid", "--only", "inject", "--rounds", "3", "--calls", "500"),
-        *("--limit", "boot=5"),
-    ]
-    again = replace(options, tables=TABLES, both=True).lab(plan)
-    assert "--ab" in again
-    assert "--only" not in again
 
 
 def test_guests_of_a_comparison_have_places_of_their_own() -> None:

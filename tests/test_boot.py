@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from lab.core.deadline import Limits
-from lab.guest import boot
-from lab.guest.boot import GuestEnd, GuestRequest, Listeners, run_guest, virtme_command
+from lab.guest import boot, launch
+from lab.guest.boot import GuestEnd, Listeners, run_guest
+from lab.guest.launch import GuestRequest, virtme_command
 from lab.guest.script import GuestCommand, script, write_shims
 from lab.kernel.arches import ARCHES
 from tests.fakes import launcher
@@ -152,7 +153,7 @@ def test_no_process_is_left_that_ignores_sigterm(
 DRIVER = """
 import sys
 from pathlib import Path
-from lab.guest import boot
+from lab.guest import boot, launch
 from lab.cli.app import _terminate
 import signal
 from tests import test_boot
@@ -186,7 +187,7 @@ def test_a_killed_lab_leaves_no_process(tmp_path: Path, number: signal.Signals) 
 def test_what_virtme_ng_would_do_with_the_streams_is_overridden(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(boot, "_qemu", lambda arch: f"/bin/{arch.qemu}")
+    monkeypatch.setattr(launch, "_qemu", lambda arch: f"/bin/{arch.qemu}")
     run = tmp_path / "a,b"
     command = virtme_command(
         GuestRequest(Path("/v"), ARCHES[0], "tcg", 2, 512, ("x=1",), run, "n", Limits()),
@@ -203,7 +204,7 @@ def test_what_virtme_ng_would_do_with_the_streams_is_overridden(
 def test_kvm_is_left_to_virtme_ng_where_it_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(boot, "_qemu", lambda arch: arch.qemu)
+    monkeypatch.setattr(launch, "_qemu", lambda arch: arch.qemu)
     made = GuestRequest(Path("/v"), ARCHES[0], "kvm", 2, 512, (), tmp_path, "n", Limits())
     assert "--disable-kvm" not in virtme_command(made, shell=False)
     assert "--script-sh" not in virtme_command(made, shell=True)
@@ -212,7 +213,7 @@ def test_kvm_is_left_to_virtme_ng_where_it_works(
 def test_emulated_processors_take_turns_if_they_are_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(boot, "_qemu", lambda arch: arch.qemu)
+    monkeypatch.setattr(launch, "_qemu", lambda arch: arch.qemu)
     made = request(tmp_path)
     assert "thread=single" not in " ".join(virtme_command(made, shell=False))
     assert virtme_command(replace(made, one_thread=True), shell=False)[-1] == "tcg,thread=single"

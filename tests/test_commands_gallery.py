@@ -4,24 +4,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from lab import PROJECT_ROOT
-from lab.cli import gallery
 from lab.cli.app import run_cli
 from lab.core.cache import Cache
+from lab.core.session import Session
 from lab.errors import ExitCode
 from lab.guest.script import GuestCommand
-from lab.jobs import onecommand
+from lab.jobs import gallery, onecommand
+from lab.jobs.engine import Again
 from lab.jobs.onecommand import FOREVER, patient
+from lab.kernel.pipeline import Kernel
+from lab.kernel.plan import Plan
 from selftests.gallery import calls
+from tests.worlds import made_kernel
 
 
 @dataclass
@@ -35,17 +36,19 @@ class Guest:
     lines: tuple[str, ...] = ()
     status: int = 0
 
-    @contextmanager
-    def prepared(
-        self, _: Any, __: Any, kind: str, command: list[str], limits: dict[str, float]
-    ) -> Iterator[Any]:
+    def run_command(
+        self,
+        session: Session,  # noqa: ARG002
+        kind: str,
+        plan: Plan,
+        again: Again,
+        command: Callable[[Kernel], GuestCommand],
+        limits: dict[str, float],
+        event: Callable[[str], None],
+    ) -> int:
         self.kinds.append(kind)
-        self.reproduce, self.limits = command, limits
-        artifacts = SimpleNamespace(directory=Path("/artifacts"))
-        yield SimpleNamespace(kernel=SimpleNamespace(artifacts=artifacts), request=None)
-
-    def perform(self, _: Any, __: Any, command: GuestCommand, event: Any) -> int:
-        self.commands.append(command)
+        self.reproduce, self.limits = list(again(plan)), limits
+        self.commands.append(command(made_kernel(files=Path("/artifacts"))))
         for line in self.lines:
             event(line)
         return self.status
@@ -55,8 +58,7 @@ class Guest:
 def guest(monkeypatch: pytest.MonkeyPatch) -> Guest:
     """No kernel, and a library that knows one call."""
     made = Guest()
-    monkeypatch.setattr(gallery, "prepared", made.prepared)
-    monkeypatch.setattr(gallery, "perform", made.perform)
+    monkeypatch.setattr(gallery, "run_command", made.run_command)
     monkeypatch.setattr(calls, "number", {"openat": 257}.__getitem__)
     monkeypatch.setattr(calls, "name", lambda number, _: str(number))
     return made
@@ -120,7 +122,8 @@ def test_the_guest_gets_the_callers_words_and_his_directory(
     assert set(command.environment) == {"PATH", "SECCOMP_LAB_GUEST"}
     assert command.environment["SECCOMP_LAB_GUEST"] == "/artifacts"
     assert guest.kinds == ["run"]
-    assert guest.reproduce[: len(words) + 2] == ["scripts/lab", "run", *words]
+    base = ["--base", "linux-7.3", "--profile", "default"]
+    assert guest.reproduce[: len(words) + 6] == ["scripts/lab", "run", *base, *words]
     assert guest.reproduce[-4:] == ["--", "cat", "--", "-n"]
 
 
@@ -135,7 +138,7 @@ def test_a_trace_into_a_file_comes_out_of_the_guest_line_by_line(
     argv = guest.commands[0].argv
     assert argv[argv.index("--format") :][:4] == tuple(options)
     assert argv[argv.index("--output") + 1] == "/run/seccomp-lab/events.ndjson"
-    assert guest.reproduce[2:8] == [*options, "--output", str(output)]
+    assert guest.reproduce[6:12] == [*options, "--output", str(output)]
 
 
 def test_a_host_without_libseccomp_is_infrastructure(

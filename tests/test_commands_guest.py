@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +10,9 @@ import pytest
 from lab.cli.app import run_cli
 from lab.core.cache import Cache
 from lab.errors import ExitCode, UsageError
-from lab.jobs.tests import TestOptions
 from lab.kernel import pipeline
 from lab.kernel.arches import find_arch
-from lab.kernel.plan import Plan
-from lab.kernel.profiles import PROFILES, find_profile
+from lab.kernel.profiles import find_profile
 from lab.runs import manifest, rundir
 from lab.runs.journal import Journal
 
@@ -32,12 +29,12 @@ def no_stage(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def finished(cache: Cache, kind: str, headline: str, code: int) -> Path:
     run = rundir.create(cache, kind)
-    manifest.write(run.path, kind=kind, reproduce="scripts/lab test")
-    record = Journal(run.path)
+    manifest.write(run, kind=kind, reproduce="scripts/lab test")
+    record = Journal(run)
     record.write("seed", tests=[{"id": "a.py::t", "patches": [1]}])
     record.write("verdict", code=code, headline=headline, reasons=["Because."])
     record.close()
-    return run.path
+    return run
 
 
 def test_runs_are_listed_and_one_is_told(cache: Cache, capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,11 +51,11 @@ def test_runs_are_listed_and_one_is_told(cache: Cache, capsys: pytest.CaptureFix
     told = capsys.readouterr().out
     assert told.startswith(f"{last.name}: control failed")
     assert (last / "report.html").is_file()
-    assert run_cli(["report", str(boot_only.path), "--cache", str(cache.root)]) == ExitCode.USAGE
+    assert run_cli(["report", str(boot_only), "--cache", str(cache.root)]) == ExitCode.USAGE
 
 
 def test_runs_made_at_once_keep_their_order(cache: Cache) -> None:
-    made = [rundir.create(cache, kind).path for kind in "zyxwvutsrq"]
+    made = [rundir.create(cache, kind) for kind in "zyxwvutsrq"]
     assert sorted(cache.runs.iterdir()) == made
 
 
@@ -66,7 +63,7 @@ def test_a_run_that_has_only_begun_does_not_spoil_the_list(
     cache: Cache, capsys: pytest.CaptureFixture[str]
 ) -> None:
     finished(cache, "series", "passed: 1 passed", 0)
-    Journal(rundir.create(cache, "series").path).close()
+    Journal(rundir.create(cache, "series")).close()
     assert run_cli(["runs", "--cache", str(cache.root)]) == ExitCode.PASSED
     assert len(capsys.readouterr().out.splitlines()) == 1
 
@@ -91,18 +88,6 @@ def test_wrong_input_is_2(cache: Cache, arguments: list[str]) -> None:
 
 def test_a_shell_needs_a_terminal(cache: Cache) -> None:
     assert run_cli(["boot", "--cache", str(cache.root)]) == ExitCode.USAGE
-
-
-def test_the_command_that_reproduces_a_run_has_all_its_options() -> None:
-    plan = Plan("bpf-next", True, Path("/elsewhere"), True, PROFILES[0], find_arch("x86_64"))
-    options = TestOptions("a and b", ("-x",), {"boot": 5.0})
-    assert options.lab(plan) == [
-        *("scripts/lab", "test", "--base", "bpf-next", "--profile", "default", "--newer"),
-        *("--control", "--patches", "/elsewhere", "-k", "a and b", "--limit", "boot=5"),
-        *("--", "-x"),
-    ]
-    elsewhere = replace(plan, arch=replace(plan.arch, name="riscv64"))
-    assert elsewhere.options() == [*plan.options(), "--arch", "riscv64"]
 
 
 def test_a_patched_tree_asks_for_the_series_option_and_the_base_does_not() -> None:

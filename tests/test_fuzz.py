@@ -8,7 +8,6 @@ import shutil
 import struct
 import subprocess
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,13 @@ from lab.cli.app import run_cli
 from lab.core.cache import Cache
 from lab.core.session import Session
 from lab.errors import ExitCode, UsageError
-from lab.guest import boot, kvm
+from lab.guest import boot
+from lab.guest.launch import GuestRequest
 from lab.guest.splats import Splat
 from lab.jobs.fuzz import campaign
-from lab.jobs.fuzz.campaign import CHECKS, COUNTS, Figures, FuzzOptions, run_fuzz, shallow
+from lab.jobs.fuzz.campaign import FuzzOptions, run_fuzz
 from lab.jobs.fuzz.case import FIELDS, Case, classic_without, decode, without
+from lab.jobs.fuzz.figures import COUNTS, Figures, shallow
 from lab.jobs.fuzz.guest import Told
 from lab.jobs.fuzz.locate import (
     SPLAT,
@@ -35,18 +36,20 @@ from lab.jobs.fuzz.locate import (
 )
 from lab.jobs.fuzz.minimise import minimise
 from lab.jobs.fuzz.outcomes import ACCEPTED, Outcomes, kind_of
+from lab.jobs.fuzz.verdict import CHECKS
+from lab.kernel import pipeline
 from lab.kernel.arches import ARCHES
-from lab.kernel.build import BuildResult
-from lab.kernel.pipeline import Configured, Kernel, Stage
+from lab.kernel.pipeline import Kernel, Stage
 from lab.kernel.plan import Plan
 from lab.kernel.profiles import find_profile
-from lab.kernel.userspace import NATIVE, GuestArtifacts
+from lab.kernel.userspace import NATIVE
 from lab.report.text import summary
 from lab.runs import journal, rundir
 from lab.runs.run import Run
 from lab.runs.rundir import KTAP
 from tests.fakes import launcher
 from tests.support import Recorder
+from tests.worlds import again, made_kernel, without_kvm
 
 
 def insn(code: int, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> str:
@@ -337,19 +340,17 @@ class World:
         self.recorder = Recorder()
         self.runs: list[Steps] = []
         self.commands: list[list[str]] = []
-        monkeypatch.setattr(campaign, "bring_kernel", self._kernel)
-        monkeypatch.setattr(kvm, "probe", lambda *_: kvm.KvmResult(False, "there is none"))
+        monkeypatch.setattr(pipeline, "bring_kernel", self._kernel)
+        without_kvm(monkeypatch)
         monkeypatch.setattr(boot, "virtme_command", self._launch)
 
     def _kernel(self, session: Session, plan: Plan, done: Stage) -> Kernel:  # noqa: ARG002
-        build = BuildResult(Path("/v"), Path("/b"), (), 1, 1.0, "7.3.4", True, Path("/l"))
-        configured: Configured = None  # type: ignore[assignment]
         files = self.cache.root / "files"
-        files.mkdir()
+        files.mkdir(exist_ok=True)
         (files / "fuzz").write_text("the guest's program")
-        return Kernel(configured, build, GuestArtifacts(files, "key", ()))
+        return made_kernel(done, files)
 
-    def _launch(self, request: boot.GuestRequest, **_: Any) -> list[str]:
+    def _launch(self, request: GuestRequest, **_: Any) -> list[str]:
         script = (request.run_dir / "share" / "guest.sh").read_text()
         self.commands.append(next(line for line in script.splitlines() if "/fuzz " in line).split())
         return launcher(request.run_dir, self.runs.pop(0))
@@ -357,7 +358,7 @@ class World:
     def run(self, **options: Any) -> int:
         chosen = {"minutes": 1.0, "programs": 256, "seed": 77, **options}
         plan = Plan("linux-7.3", False, Path("/nowhere"), False, find_profile("default"), ARCHES[0])
-        return run_fuzz(Session(self.cache, self.recorder.ui), plan, FuzzOptions(**chosen))
+        return run_fuzz(Session(self.cache, self.recorder.ui), plan, FuzzOptions(**chosen), again)
 
     @property
     def last(self) -> Run:
@@ -397,11 +398,10 @@ def test_a_run_without_a_finding_passes_with_figures(world: World) -> None:
     states = checks(run)
     assert states.pop("not-shallow") == journal.SKIPPED
     assert set(states.values()) == {journal.PASSED}
-    figures = run.manifest["fuzz"]
+    figures = run.manifest.fuzz
     assert (figures["seed"], figures["done"], figures["accepted"]) == (77, 256, 200)
     assert figures["outcomes"] == {"accepted": 200, "register not initialised": 56}
     assert "register not initialised" in (run.path / "outcomes.txt").read_text()
-    assert "--seed 77" in run.manifest["reproduce"]
     said = world.recorder.results.getvalue()
     assert "256 programs in" in said
     assert "per minute" in said
@@ -492,7 +492,7 @@ def test_an_interrupted_run_can_be_read(world: World, monkeypatch: pytest.Monkey
     run = world.last
     assert run.code == ExitCode.INTERRUPTED
     assert any("128 programs from index 128" in reason for reason in run.reasons)
-    assert run.manifest["fuzz"]["seed"] == 77
+    assert run.manifest.fuzz["seed"] == 77
     assert summary(run)[0].endswith("infrastructure: interrupted")
 
 
@@ -520,20 +520,8 @@ def test_an_interrupted_run_can_be_read(world: World, monkeypatch: pytest.Monkey
 def test_wrong_input_is_2(
     cache: Cache, arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(campaign, "bring_kernel", lambda *_: pytest.fail("a stage was started"))
+    monkeypatch.setattr(pipeline, "bring_kernel", lambda *_: pytest.fail("a stage was started"))
     assert run_cli(["fuzz", *arguments, "--cache", str(cache.root)]) == ExitCode.USAGE
-
-
-def test_the_command_that_does_it_again_has_all_its_options() -> None:
-    plan = Plan("linux-7.3", False, Path("/p"), False, find_profile("default"), ARCHES[0])
-    options = FuzzOptions(2.5, None, 9, only=4, minimise=False, limits={"boot": 5.0})
-    assert options.lab(plan)[-9:] == [
-        *("--seed", "9", "--minutes", "2.5", "--only", "4", "--no-minimise"),
-        *("--limit", "boot=5"),
-    ]
-    assert replace(options, only=None, programs=3, first=7).lab(plan)[-7:-3] == [
-        *("--programs", "3", "--first", "7"),
-    ]
 
 
 # --- the guest's program --------------------------------------------------------------------

@@ -13,10 +13,10 @@ import pytest
 from lab.cli.app import run_cli
 from lab.core.cache import Cache
 from lab.errors import LabError
-from lab.guest import kvm
 from lab.host import tools
 from lab.host.osrelease import OsRelease
 from lab.host.tools import HostProbe, check, family_of, install, missing_packages, numbers, table
+from tests.worlds import without_kvm
 
 DEBIAN = OsRelease.parse('ID=debian\nVERSION_CODENAME=bookworm\nPRETTY_NAME="Debian 12"\n')
 UBUNTU = OsRelease.parse("ID=ubuntu\nID_LIKE=debian\nVERSION_CODENAME=noble\n")
@@ -318,7 +318,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> FakeHost:
             return fake.os
 
     monkeypatch.setattr(tools, "HostProbe", Probe)
-    monkeypatch.setattr(kvm, "probe", lambda _: kvm.KvmResult(False, "there is no /dev/kvm"))
+    without_kvm(monkeypatch, "there is no /dev/kvm")
     return fake
 
 

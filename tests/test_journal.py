@@ -101,9 +101,17 @@ def test_a_directory_without_a_journal_is_no_run(tmp_path: Path) -> None:
 
 
 def test_a_manifest_grows_and_keeps_what_it_had(tmp_path: Path) -> None:
-    manifest.write(tmp_path, a=1, b=2)
-    manifest.write(tmp_path, b=3)
-    assert manifest.load(tmp_path) == {"a": 1, "b": 3}
+    manifest.write(tmp_path, id="a", base={"name": "linux-7.3"}, limits={"boot": 5})
+    manifest.write(tmp_path, limits={"boot": 6.5})
+    loaded = manifest.load(tmp_path)
+    assert (loaded.id, loaded.base.name, loaded.limits) == ("a", "linux-7.3", {"boot": 6.5})
+
+
+def test_a_manifest_of_another_lab_can_be_read(tmp_path: Path) -> None:
+    """Fields that it has and this one does not, and the reverse."""
+    row = {"id": "a", "patches": [{"number": 1, "mood": "good"}], "weather": 7, "base": None}
+    (tmp_path / manifest.NAME).write_text(json.dumps(row))
+    assert manifest.load(tmp_path).patches == (manifest.Patch(number=1),)
 
 
 def test_a_broken_manifest_is_refused(tmp_path: Path) -> None:

@@ -16,8 +16,10 @@ from lab.errors import ExitCode, LabError, UsageError
 from lab.jobs.kselftest import build, test_progs
 from lab.jobs.kselftest.build import _first_error
 from lab.jobs.kselftest.compare import BETTER, GONE, NEW, WORSE, compare, is_bad, table
-from lab.jobs.kselftest.run import Side, _require_results, best, results, script, unstable
+from lab.jobs.kselftest.guest import results, script
+from lab.jobs.kselftest.run import Side, _require_results, best, unstable
 from lab.jobs.kselftest.suites import SUITES, ProgFile, Program, Suite, find_suites
+from lab.kernel.plan import BASE, SERIES
 from lab.runs import journal
 from lab.runs.journal import Test
 from lab.source.git import Git
@@ -104,10 +106,8 @@ def test_every_difference_is_named_and_judged() -> None:
 
 def sides(*pairs: tuple[str, str]) -> list[tuple[Side, Side]]:
     """Runs of both kernels, of one test."""
-    plan: Any = SimpleNamespace(kind="series")
     return [
-        (Side(plan, Path(), outcomes(a=one), 0), Side(plan, Path(), outcomes(a=two), 0))
-        for one, two in pairs
+        (Side(BASE, "", outcomes(a=one)), Side(SERIES, "", outcomes(a=two))) for one, two in pairs
     ]
 
 

@@ -1,146 +1,154 @@
 # SPDX-License-Identifier: MIT
-"""The KVM probe, with programs that behave as QEMU does where KVM works and where it does not."""
+"""Whether KVM is used: found out with the kernel that is to be booted, and kept."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from lab.core.cache import Cache
-from lab.guest import kvm
+from lab.core.session import Session
+from lab.guest import boot, kvm, request
+from lab.guest import session as guests
+from lab.guest.kvm import KvmResult
+from lab.guest.launch import GuestRequest
+from lab.guest.request import KVM, TCG, Ready, Wish, prepare
+from lab.guest.script import GuestCommand
+from lab.kernel.arches import ARCHES
+from lab.kernel.plan import Plan
+from lab.kernel.profiles import find_profile
+from tests.fakes import launcher
+from tests.support import Recorder
+from tests.worlds import made_kernel
 
-FAKE = """#!/bin/sh
-for word in "$@"; do
-    case $word in
-    file:*) serial=${word#file:} ;;
-    kvm) accelerator=kvm ;;
-    tcg) accelerator=tcg ;;
-    esac
-done
-echo $accelerator >> CALLS
-alive() { printf 'seccomp-lab guest alive' > "$serial"; exit 85; }
-case $accelerator in
-kvm) KVM ;;
-tcg) TCG ;;
-esac
-"""
-
-BEHAVIOUR = {
-    "works": "alive",
-    "spins without a byte": "exec sleep 60",
-    "interprets": "printf 'KVM internal error.\\nRAX=0\\n' >&2; exec sleep 60",
-    "ends when stopped": "trap 'echo q: terminating on signal 15; exit 0' TERM; sleep 60 & wait",
-    "aborts": "echo 'qemu: kvm_buf_set_msrs: Assertion failed' >&2; exit 134",
-    "ends without a guest": "exit 0",
-    "ends as a guest would, but says nothing": "exit 85",
-}
+COMMAND = GuestCommand(("true",), Path("/"), {})
+BANNER = ("console.log", "[    0.0] Linux version 7.3.4 (toy)\n")
+WORKS: list[tuple[str, object]] = [BANNER, ("on", 0), ("status", 0)]
+ABORTS: list[tuple[str, object]] = [
+    ("say", "qemu: kvm_buf_set_msrs: Assertion"),
+    ("exit", 1),
+]
+INTERPRETS: list[tuple[str, object]] = [("say", "KVM internal error.\nRAX=0"), ("sleep", 60)]
+SPINS: list[tuple[str, object]] = [("sleep", 60)]
 
 
-class FakeQemu:
-    """A program in QEMU's place."""
+class Host:
+    """A host whose guests play steps, by accelerator."""
 
-    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.path = directory / "qemu-fake"
-        self.calls = directory / "calls"
-        self.device = directory / "kvm"
-        self.device.write_text("")
-        monkeypatch.setenv("PATH", f"{directory}:/usr/bin:/bin")
+    def __init__(self, tmp_path: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.device = tmp_path / "kvm"
+        self.device.touch()
+        self.recorder = Recorder()
+        self.session = Session(cache, self.recorder.ui)
+        self.runs = tmp_path / "runs"
+        self.steps = {KVM: WORKS, TCG: WORKS}
+        self.booted: list[str] = []
+        monkeypatch.setattr(boot, "virtme_command", self._launch)
+        monkeypatch.setattr(kvm, "SIGN_ON_SECONDS", 1.0)
+        monkeypatch.setattr(request, "REASON_WIDTH", 1000)
+        self._at_device(monkeypatch)
 
-    def behave(self, under_kvm: str, without: str = "works") -> None:
-        text = FAKE.replace("CALLS", str(self.calls))
-        text = text.replace("KVM ;;", f"{BEHAVIOUR[under_kvm]} ;;")
-        self.path.write_text(text.replace("TCG ;;", f"{BEHAVIOUR[without]} ;;"))
-        self.path.chmod(0o755)
+    def _at_device(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The functions as they are, with another device."""
+        closed, remembered, remember = kvm.closed, kvm.remembered, kvm.remember
+        monkeypatch.setattr(kvm, "closed", lambda: closed(self.device))
+        monkeypatch.setattr(kvm, "remembered", lambda c, q: remembered(c, q, self.device))
+        monkeypatch.setattr(kvm, "remember", lambda c, q, r: remember(c, q, r, self.device))
+        monkeypatch.setattr(kvm, "DEVICE", self.device)
 
-    def accelerators(self) -> list[str]:
-        return self.calls.read_text().split() if self.calls.exists() else []
+    def _launch(self, asked: GuestRequest, **_: object) -> list[str]:
+        self.booted.append(asked.accelerator)
+        return launcher(asked.run_dir, self.steps[asked.accelerator])
+
+    def prepare(self) -> Ready:
+        """A guest, whose directory is new."""
+        plan = Plan("linux-7.3", False, Path("/p"), False, find_profile("default"), ARCHES[0])
+        directory = self.runs / str(len(self.booted))
+        # The reader of the answer must not wait for a guest that spins.
+        return prepare(self.session, plan, made_kernel(), directory, Wish({"boot": 5.0}))
+
+    def boot(self) -> str:
+        """Prepare and boot it; its accelerator."""
+        ready = self.prepare()
+        guests.session(ready, COMMAND)
+        return ready.accelerator.name
 
 
 @pytest.fixture
-def qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeQemu:
-    monkeypatch.setattr(kvm, "KVM_SECONDS", 0.5)
-    monkeypatch.setattr(kvm, "TCG_SECONDS", 2.0)
-    (tmp_path / "bin").mkdir()
-    return FakeQemu(tmp_path / "bin", monkeypatch)
+def host(tmp_path: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> Host:
+    monkeypatch.setattr("platform.machine", lambda: ARCHES[0].name)
+    return Host(tmp_path, cache, monkeypatch)
 
 
-def test_boot_sector_is_one() -> None:
-    sector = kvm.boot_sector()
-    assert len(sector) == 512
-    assert sector[510:] == b"\x55\xaa"
-    assert len(kvm.CODE) <= kvm.TABLE_AT
-    # Table and marker lie where the code looks for them, loaded at 0x7c00.
-    assert bytes.fromhex("0f0116") + struct.pack("<H", 0x7C00 + kvm.TABLE_AT) in kvm.CODE
-    assert b"\xbe" + struct.pack("<I", 0x7C00 + kvm.MARKER_AT) in kvm.CODE
-    assert sector[kvm.TABLE_AT :].startswith(kvm.TABLE)
-    assert sector[kvm.MARKER_AT :].startswith(kvm.MARKER + b"\0")
+def test_a_guest_that_signs_on_under_kvm_is_asked_once(host: Host) -> None:
+    assert [host.boot(), host.boot()] == [KVM, KVM]
+    assert host.booted == [KVM, KVM, KVM], "the trial, and two guests"
 
 
-def test_guest_that_signs_on_means_kvm_works(qemu: FakeQemu) -> None:
-    qemu.behave("works")
-    assert kvm.try_now("qemu-fake", qemu.device) == kvm.KvmResult(True, "a guest ran")
-    assert qemu.accelerators() == ["kvm"]
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        (ABORTS, "QEMU said: qemu: kvm_buf_set_msrs: Assertion"),
+        (INTERPRETS, "QEMU said: KVM internal error."),
+        (SPINS, "did not sign on within 1 s"),
+    ],
+    ids=["aborts", "interprets", "spins"],
+)
+def test_where_kvm_runs_no_kernel_guests_are_emulated(
+    host: Host, steps: list[tuple[str, object]], said: str
+) -> None:
+    host.steps[KVM] = steps
+    assert [host.boot(), host.boot()] == [TCG, TCG]
+    assert host.booted == [KVM, TCG, TCG], "one trial"
+    assert said in host.recorder.said
 
 
-@pytest.mark.parametrize(("behaviour", "words"), [
-    ("spins without a byte", "no sign of life within"),
-    ("ends when stopped", "no sign of life within"),
-    ("interprets", "no sign of life within 0 s; KVM internal error."),
-    ("aborts", "Assertion failed"),
-    ("ends without a guest", "without running a guest"),
-    ("ends as a guest would, but says nothing", "without running a guest"),
-])  # fmt: skip
-def test_device_that_opens_and_is_useless(qemu: FakeQemu, behaviour: str, words: str) -> None:
-    qemu.behave(behaviour)
-    result = kvm.try_now("qemu-fake", qemu.device)
-    assert (result.works, result.emulation) == (False, True)
-    assert words in result.reason
-    assert qemu.accelerators() == ["kvm", "tcg"]
+def test_a_kernel_that_boots_nowhere_says_nothing_about_kvm(host: Host) -> None:
+    """An author's kernel that dies at boot must not cost a day of KVM."""
+    host.steps = {KVM: ABORTS, TCG: ABORTS}
+    assert host.boot() == TCG
+    host.steps = {KVM: WORKS, TCG: WORKS}
+    assert host.boot() == KVM
 
 
-def test_qemu_that_never_runs_a_guest_is_told_from_a_broken_kvm(qemu: FakeQemu) -> None:
-    qemu.behave("aborts", "aborts")
-    result = kvm.try_now("qemu-fake", qemu.device)
-    assert not result.emulation
-    assert "without KVM too" in result.reason
+def test_a_device_that_is_not_there_is_not_tried(host: Host) -> None:
+    host.device.unlink()
+    assert host.boot() == TCG
+    assert host.booted == [TCG]
+    assert f"there is no {host.device}" in host.recorder.said
 
 
-def test_absent_device_and_absent_qemu(qemu: FakeQemu, tmp_path: Path) -> None:
-    qemu.behave("works")
-    result = kvm.try_now("qemu-fake", tmp_path / "absent")
-    assert (result.works, result.emulation) == (False, True)
-    assert qemu.accelerators() == ["tcg"]
-    assert not kvm.try_now("no-qemu-here", qemu.device).emulation
+def test_a_device_of_others_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as denied:
+        denied.setattr("os.access", lambda *_: False)
+        assert kvm.closed(tmp_path) == f"{tmp_path} may not be opened by this user (group kvm)"
+    assert kvm.closed(tmp_path) == ""
 
 
-def test_answer_is_kept_until_it_expires(qemu: FakeQemu, cache: Cache) -> None:
-    qemu.behave("works")
-    for _ in range(3):
-        assert kvm.probe(cache, "qemu-fake", qemu.device).works
-    assert qemu.accelerators() == ["kvm"]
+def test_a_foreign_architecture_is_emulated(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    assert host.boot() == TCG
+    assert host.booted == [TCG]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda row: row | {"time": row["time"] - kvm.EXPIRY_SECONDS},
+        lambda row: row | {"time": row["time"] + 3600},
+        lambda row: row | {"key": "another boot"},
+        lambda _: [],
+    ],
+    ids=["a day old", "of the future", "of another boot", "damaged"],
+)
+def test_an_answer_that_does_not_hold_any_more_is_asked_again(
+    host: Host, cache: Cache, change: Callable[[dict[str, float]], object]
+) -> None:
+    kvm.remember(cache, ARCHES[0].qemu, KvmResult(False, "it was so"))
     file = cache.root / "kvm.json"
-    kept = json.loads(file.read_text())
-    file.write_text(json.dumps({**kept, "time": kept["time"] - kvm.EXPIRY_SECONDS - 1}))
-    kvm.probe(cache, "qemu-fake", qemu.device)
-    assert qemu.accelerators() == ["kvm", "kvm"]
-
-
-def test_answer_of_another_boot_or_qemu_does_not_count(qemu: FakeQemu, cache: Cache) -> None:
-    qemu.behave("works")
-    kvm.probe(cache, "qemu-fake", qemu.device)
-    file = cache.root / "kvm.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "key": "another boot"}))
-    kvm.probe(cache, "qemu-fake", qemu.device)
-    file.write_text("{broken")
-    kvm.probe(cache, "qemu-fake", qemu.device)
-    assert qemu.accelerators() == ["kvm"] * 3
-
-
-@pytest.mark.skipif(shutil.which(kvm.QEMU) is None, reason="QEMU is not installed")
-def test_real_qemu_runs_the_boot_sector(tmp_path: Path) -> None:
-    result = kvm.try_now(device=tmp_path / "absent")
-    assert result.emulation
+    assert host.boot() == TCG
+    file.write_text(json.dumps(change(json.loads(file.read_text()))))
+    assert host.boot() == KVM

@@ -5,18 +5,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lab.core.cache import Cache
 from lab.core.session import Session
 from lab.errors import ExitCode
-from lab.guest.boot import CONSOLE_LOG, EXITED, LOST, GuestEnd, Listeners
+from lab.guest import session as guest_session
+from lab.guest.boot import EXITED, LOST, GuestEnd, Listeners
+from lab.guest.launch import CONSOLE_LOG, GuestRequest
 from lab.guest.script import GuestCommand
-from lab.jobs import onecommand
+from lab.jobs.onecommand import run_command
+from lab.kernel import pipeline
+from lab.kernel.arches import ARCHES
+from lab.kernel.plan import Plan
+from lab.kernel.profiles import find_profile
+from lab.runs import rundir
 from tests.support import Recorder
-from tests.test_boot import request
+from tests.worlds import again, made_kernel, without_kvm
 
 COMMAND = GuestCommand(("true",), Path("/"), {})
 ENDED = GuestEnd(EXITED, 7, "The command ended with status 7.", 1.0, 2.0)
@@ -33,7 +39,7 @@ WARNING = QUIET + "[    1.0] WARNING: CPU: 0 PID: 1 at kernel/seccomp.c:3 it+0x1
         (GONE, QUIET, ExitCode.INFRA, "The guest was gone. See "),
         (GONE, WARNING, ExitCode.KERNEL, "kernel/seccomp.c:3"),
     ],
-    ids=["ended", "ended_and_the_kernel_spoke", "gone", "gone_and_the_kernel_spoke"],
+    ids=["ended", "ended_with_a_splat", "gone", "gone_with_a_splat"],
 )
 def test_a_command_is_passed_on(
     end: GuestEnd,
@@ -42,22 +48,28 @@ def test_a_command_is_passed_on(
     said: str,
     cache: Cache,
     recorder: Recorder,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsysbinary: pytest.CaptureFixture[bytes],
 ) -> None:
-    def run_guest(_: Any, command: GuestCommand, listeners: Listeners) -> GuestEnd:
+    without_kvm(monkeypatch)
+    monkeypatch.setattr(pipeline, "bring_kernel", lambda *_: made_kernel())
+
+    def run_guest(request: GuestRequest, command: GuestCommand, listeners: Listeners) -> GuestEnd:
         assert command is COMMAND
-        (tmp_path / CONSOLE_LOG).write_text(console)
+        (request.run_dir / CONSOLE_LOG).write_text(console)
         listeners.stdout(b"\xffout")
         listeners.stderr(b"err")
         listeners.event("line")
         return end
 
-    monkeypatch.setattr(onecommand, "run_guest", run_guest)
+    monkeypatch.setattr(guest_session, "run_guest", run_guest)
     events: list[str] = []
     session = Session(cache, recorder.ui)
-    assert onecommand.perform(session, request(tmp_path), COMMAND, events.append) == code
+    plan = Plan("linux-7.3", False, Path("/p"), False, find_profile("default"), ARCHES[0])
+    found = run_command(session, "boot", plan, again, lambda _: COMMAND, {}, events.append)
+    assert found == code
     assert capsysbinary.readouterr() == (b"\xffout", b"err")
     assert events == ["line"]
-    assert said in recorder.said if said else recorder.said == ""
+    assert said in recorder.said
+    assert ("WARNING" in recorder.said) is (console is WARNING)
+    assert rundir.known(cache) == [], "there is nothing to report"

@@ -12,18 +12,25 @@ import pytest
 from lab.errors import LabError
 from lab.report import plots
 from lab.runs import bench_figures
+from lab.runs.journal import View
+from lab.runs.manifest import Manifest
+from lab.runs.run import Run
 from tests.runs import ratio, row, table, write_bench
+
+
+def of(directory: Path) -> bench_figures.Bench | None:
+    return bench_figures.of(Run(directory, Manifest(), View()))
 
 
 def load(tmp_path: Path, *tables: dict[str, Any], **fields: Any) -> bench_figures.Bench:
     write_bench(tmp_path, *tables, **fields)
-    bench = bench_figures.load(tmp_path)
+    bench = of(tmp_path)
     assert bench is not None
     return bench
 
 
 def test_a_directory_without_figures_has_none(tmp_path: Path) -> None:
-    assert bench_figures.load(tmp_path) is None
+    assert of(tmp_path) is None
 
 
 def test_facts_are_read(tmp_path: Path) -> None:
@@ -50,14 +57,14 @@ def test_facts_are_read(tmp_path: Path) -> None:
 def test_a_file_that_is_none_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     write_bench(tmp_path, **change)
     with pytest.raises(LabError, match=r"bench\.json"):
-        bench_figures.load(tmp_path)
+        of(tmp_path)
 
 
 def test_rubbish_is_refused(tmp_path: Path) -> None:
     for text in ("{", json.dumps([1])):
         (tmp_path / bench_figures.NAME).write_text(text)
         with pytest.raises(LabError):
-            bench_figures.load(tmp_path)
+            of(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ from lab.guest import splats
 from lab.report.files import write_all
 from lab.report.timings import timings
 from lab.runs import console, journal
+from lab.runs.manifest import Build, Manifest
 from lab.runs.run import Run
-from lab.runs.rundir import HTML, JUNIT
+from lab.runs.rundir import HTML
 from tests.runs import make_run, result, row, table, write_bench
 
 ONE, TWO = "selftests/test_a.py::test_one", "selftests/test_a.py::test_two"
@@ -133,9 +134,6 @@ def test_ratios_say_whether_their_goal_is_reached(cache: Cache) -> None:
     assert re.findall(r">(reached|missed)<", text) == ["reached", "missed"]
     assert "84.6" in text
     assert "no such" in text
-    assert not (directory / JUNIT).exists()
-    page(with_tests := make_run(cache, {ONE: result("passed")}, kind="bench"))
-    assert (with_tests / JUNIT).exists()
 
 
 def test_a_broken_bench_file_is_said_and_spoils_nothing(cache: Cache) -> None:
@@ -177,7 +175,7 @@ def test_stages_take_from_one_event_to_the_next() -> None:
         {"event": "guest", "boot_seconds": 8.0, "seconds": 20.0, "time": 227.0},
         {"event": "verdict", "code": 0, "headline": "", "time": 228.0},
     ]
-    found = timings(journal.read(rows), {"build": {"fresh": True, "objects": 7}})
+    found = timings(journal.read(rows), Manifest(build=Build(fresh=True, objects=7)))
     assert [(row.stage, row.seconds) for row in found] == [
         ("fetch", 1.0),
         ("apply", 3.0),
@@ -198,8 +196,11 @@ def test_stages_take_from_one_event_to_the_next() -> None:
 
 def test_a_run_that_did_not_get_far_has_the_stages_it_had() -> None:
     rows = [{"event": "run", "time": 1.0}, {"event": "stage", "name": "tree", "time": 3.0}]
-    assert [row.stage for row in timings(journal.read(rows), {})] == ["fetch, apply", "whole run"]
-    assert timings(journal.View(), {}) == []
+    assert [row.stage for row in timings(journal.read(rows), Manifest())] == [
+        "fetch, apply",
+        "whole run",
+    ]
+    assert timings(journal.View(), Manifest()) == []
 
 
 # --- the console -----------------------------------------------------------------------------

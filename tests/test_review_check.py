@@ -43,15 +43,15 @@ def finished(
     patches = [{"number": 2, "patch_id": patch_id, "applied": applied}]
     guest = {"whole": whole}
     again = "scripts/lab test -k x"
-    manifest.write(run.path, kind="series", reproduce=again, patches=patches, guest=guest)
-    record = Journal(run.path)
+    manifest.write(run, kind="series", reproduce=again, patches=patches, guest=guest)
+    record = Journal(run)
     record.write("seed", tests=[{"id": "a", "patches": [2]}, {"id": "b", "patches": [1, 2]}])
     record.write("result", id="a", outcome="passed", message="", seconds=0.0)
     outcome = "failed" if code == ExitCode.FAILED else "passed"
     record.write("result", id="b", outcome=outcome, message="", seconds=0.0)
     record.write("verdict", code=code, headline="what it came to", reasons=[])
     record.close()
-    return run.path
+    return run
 
 
 def asked(cache: Cache, mail: bytes, monkeypatch: pytest.MonkeyPatch) -> int:

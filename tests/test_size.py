@@ -21,33 +21,40 @@ from lab.core import proc
 from lab.core.cache import Cache
 from lab.core.session import Session
 from lab.errors import ExitCode, LabError
+from lab.jobs.engine import Again
 from lab.jobs.size import elf, measure, run, symbols, told
 from lab.jobs.size.elf import Section
 from lab.jobs.size.measure import Kept
-from lab.jobs.size.symbols import Growth, Symbol
 from lab.kernel.arches import ARCHES
 from lab.kernel.pipeline import Source
+from lab.kernel.plan import Plan
 from lab.report.compare import comparison
 from lab.report.compare.changes import BETTER, OTHER, WORSE
 from lab.runs import rundir, size_figures
+from lab.runs.journal import View
+from lab.runs.manifest import Manifest
 from lab.runs.run import Run
 from lab.runs.rundir import HTML
 from lab.runs.size_figures import (
     OFF,
     ON,
     FrameChange,
+    Growth,
     ObjectChange,
     Pair,
     SectionChange,
     Sizes,
+    Symbol,
     Totals,
 )
+from lab.runs.writing import OpenRun
 from lab.source.base import BaseResult
 from lab.source.git import Git
 from lab.source.series import Series
 from lab.source.tree import TreeResult
 from tests.runs import make_run
 from tests.support import CHANGES, Recorder, make_patches, make_repository
+from tests.worlds import again
 
 SOURCE = """\
 void use(void *);
@@ -335,19 +342,29 @@ DIRTY = replace(CLEAN, after=Totals(1008, 200, 30), sections=(SectionChange(".te
 SIZES = Sizes("CONFIG_X", 2048, (GROWN, CLEAN))
 
 
+def write(directory: Path, sizes: Sizes) -> None:
+    """The file, as a run of an older lab left it."""
+    (directory / size_figures.NAME).write_text(json.dumps(size_figures.document(sizes)))
+
+
+def of(directory: Path) -> Sizes | None:
+    """What a run directory without a word about it in the journal has."""
+    return size_figures.of(Run(directory, Manifest(), View()))
+
+
 def test_the_file_is_read_as_it_was_written(tmp_path: Path) -> None:
-    assert size_figures.load(tmp_path) is None
-    size_figures.write(tmp_path, SIZES)
-    assert size_figures.load(tmp_path) == SIZES
+    assert of(tmp_path) is None
+    write(tmp_path, SIZES)
+    assert of(tmp_path) == SIZES
 
 
 @pytest.mark.parametrize("change", [{"version": 2}, {"pairs": [{}]}, {"frame_warn": None}])
 def test_a_file_that_is_none_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
-    size_figures.write(tmp_path, SIZES)
+    write(tmp_path, SIZES)
     data = json.loads((tmp_path / size_figures.NAME).read_text())
     (tmp_path / size_figures.NAME).write_text(json.dumps({**data, **change}))
     with pytest.raises(LabError, match=r"size\.json is no file of sizes"):
-        size_figures.load(tmp_path)
+        of(tmp_path)
 
 
 def test_off_has_to_leave_nothing() -> None:
@@ -395,9 +412,9 @@ def play(monkeypatch: pytest.MonkeyPatch, off: Pair) -> list[str]:
     """Have the kernels measured as it is said; what was measured."""
     done: list[str] = []
 
-    def kernel(_: Session, plan: Any, name: str, __: Sequence[str], directory: Path) -> Kept:
-        done.append(f"{name}: {plan.kind} {plan.profile.name}")
-        kept = Kept(directory / run.SCRATCH, name)
+    def kernel(open_run: OpenRun, plan: Plan, name: str, _: Sequence[str]) -> Kept:
+        done.append(f"{name}: {plan.kernel} {plan.profile.name}")
+        kept = Kept(open_run.path / run.SCRATCH, name)
         kept.path.mkdir(parents=True)
         (kept.path / ".config").write_text("CONFIG_FRAME_WARN=2048\n")
         return kept
@@ -418,16 +435,18 @@ def test_a_run_leaves_figures_text_and_a_page(
 ) -> None:
     done = play(monkeypatch, CLEAN)
     recorder = Recorder()
-    assert run.run_size(Session(cache, recorder.ui), request_) == ExitCode.PASSED
+    assert run.run_size(Session(cache, recorder.ui), request_, again) == ExitCode.PASSED
     assert done == [
-        "base: control default",
+        "base: base default",
         "on: series default",
         "off: off no-extended",
         "base on",
         "base off",
     ]
     directory = rundir.find(cache, "last")
-    assert size_figures.load(directory) == replace(SIZES, option="CONFIG_SECCOMP_FILTER_EXTENDED")
+    assert size_figures.of(Run.load(directory)) == replace(
+        SIZES, option="CONFIG_SECCOMP_FILTER_EXTENDED"
+    )
     assert not (directory / run.SCRATCH).exists()
     page = (directory / HTML).read_text()
     assert "f&lt;1&gt;" in page
@@ -440,7 +459,7 @@ def test_a_run_whose_option_leaves_something_is_1(
     cache: Cache, request_: run.SizeRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     play(monkeypatch, DIRTY)
-    assert run.run_size(Session(cache, Recorder().ui), request_) == ExitCode.FAILED
+    assert run.run_size(Session(cache, Recorder().ui), request_, again) == ExitCode.FAILED
     loaded = Run.load(rundir.find(cache, "last"))
     assert loaded.reasons == ["off: section .text: +8 bytes"]
 
@@ -454,7 +473,7 @@ def test_a_run_that_does_not_end_can_be_read(
 
     monkeypatch.setattr(run, "bring_source", broken)
     with pytest.raises(type(error)):
-        run.run_size(Session(cache, Recorder().ui), request_)
+        run.run_size(Session(cache, Recorder().ui), request_, again)
     directory = rundir.find(cache, "last")
     assert Run.load(directory).headline.startswith("infrastructure: ")
     assert (directory / HTML).is_file()
@@ -487,16 +506,16 @@ def test_the_objects_are_those_of_the_sources_that_the_series_touches(
 def test_the_command_says_how_to_do_it_again(
     monkeypatch: pytest.MonkeyPatch, cache: Cache, tmp_path: Path
 ) -> None:
-    seen: list[run.SizeRequest] = []
+    seen: list[list[str]] = []
 
-    def fake(_: Session, request: run.SizeRequest) -> int:
-        seen.append(request)
+    def fake(_: Session, request: run.SizeRequest, again: Again) -> int:
+        seen.append(list(again(request.plan(ON))))
         return 0
 
     monkeypatch.setattr("lab.cli.size.run_size", fake)
     arguments = ["size", "--base", "bpf-next", "--newer", "--patches", str(tmp_path)]
     assert run_cli([*arguments, "--cache", str(cache.root)]) == 0
-    assert seen[0].command == ["scripts/lab", *arguments]
+    assert seen == [["scripts/lab", *arguments]]
     assert run_cli(["size", "--arch", "pdp11", "--cache", str(cache.root)]) == ExitCode.USAGE
 
 
@@ -505,7 +524,7 @@ def test_the_command_says_how_to_do_it_again(
 
 def sized(cache: Cache, *pairs: Pair, **fields: Any) -> Path:
     directory = make_run(cache, {}, kind="size", **fields)
-    size_figures.write(directory, Sizes("CONFIG_X", 0, pairs))
+    write(directory, Sizes("CONFIG_X", 0, pairs))
     return directory
 
 

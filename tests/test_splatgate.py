@@ -25,12 +25,12 @@ WARNING = TRIGGERS[0]
 
 def ran(cache: Cache, kind: str = "WARNING", test: str | None = WARNING.test) -> Run:
     """A run with one splat."""
-    path = rundir.create(cache, "off").path
+    path = rundir.create(cache, "off")
     manifest.write(path, kind="off")
     journal = Journal(path)
     journal.write("splat", kind=kind, headline="WARNING: at x", line=3, test=test, excerpt=[])
     reasons = [f"{kind}: WARNING: at x (console.log:3, during or after {test})"]
-    journal.write("verdict", code=4, headline="the kernel spoke", reasons=reasons)
+    journal.write("verdict", code=4, headline="kernel splat: WARNING: at x", reasons=reasons)
     journal.close()
     return Run.load(path)
 
@@ -68,8 +68,8 @@ def test_triggers_are_tests_that_exist_and_kinds_that_are_known() -> None:
 def test_a_trigger_that_nothing_notices_fails_the_command(
     cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def quiet(session: object, plan: object, options: object, hooks: Any) -> int:  # noqa: ARG001
-        path = rundir.create(cache, "off").path
+    def quiet(session: object, plan: object, options: object, again: object, hooks: Any) -> int:  # noqa: ARG001
+        path = rundir.create(cache, "off")
         manifest.write(path, kind="off")
         Journal(path).close()
         hooks.begun(path)

@@ -18,22 +18,24 @@ from lab import PROJECT_ROOT
 from lab.core.cache import Cache
 from lab.core.session import Session
 from lab.errors import ExitCode, LabError
-from lab.guest import boot, kvm, splats
+from lab.guest import boot, splats
 from lab.guest import snapshot as snapshot_module
+from lab.guest.launch import GuestRequest
 from lab.jobs import tests
 from lab.jobs.tests import TestOptions
+from lab.kernel import pipeline
 from lab.kernel.arches import ARCHES
-from lab.kernel.build import BuildResult
-from lab.kernel.pipeline import Configured, Kernel, Stage
+from lab.kernel.pipeline import Kernel, Stage
 from lab.kernel.plan import Plan
 from lab.kernel.profiles import PROFILES
-from lab.kernel.userspace import GuestArtifacts
 from lab.report.files import write_all
 from lab.runs import journal, rundir
+from lab.runs.manifest import Accelerator
 from lab.runs.run import Run
 from lab.runs.rundir import HTML, JUNIT, KTAP
 from tests.fakes import launcher
 from tests.support import Recorder
+from tests.worlds import again, made_kernel, with_kvm, without_kvm
 
 CONFTEST = """
 import json, os
@@ -74,18 +76,14 @@ class World:
         self.steps: Steps = []
         self.booted = 0
         monkeypatch.setattr(tests, "SELFTESTS", self.suite)
-        monkeypatch.setattr(tests, "bring_kernel", self._kernel)
-        monkeypatch.setattr(kvm, "probe", lambda *_: kvm.KvmResult(False, "there is none"))
+        monkeypatch.setattr(pipeline, "bring_kernel", self._kernel)
+        without_kvm(monkeypatch)
         monkeypatch.setattr(boot, "virtme_command", self._launch)
 
     def _kernel(self, session: Session, plan: Plan, done: Stage) -> Kernel:  # noqa: ARG002
-        patch = {"number": 2, "title": "The second", "patch_id": "abc", "applied": True}
-        done("tree", {"patches": [patch, {**patch, "number": 3, "title": "Unproved"}]})
-        build = BuildResult(Path("/v"), Path("/b"), (), 1, 1.0, "7.3.4", True, Path("/l"))
-        configured: Configured = None  # type: ignore[assignment]
-        return Kernel(configured, build, GuestArtifacts(Path("/g"), "key", ()))
+        return made_kernel(done)
 
-    def _launch(self, request: boot.GuestRequest, **_: Any) -> list[str]:
+    def _launch(self, request: GuestRequest, **_: Any) -> list[str]:
         self.booted += 1
         return launcher(request.run_dir, self.steps)
 
@@ -102,7 +100,7 @@ class World:
         patches = Path("/nowhere/patches")
         plan = Plan("linux-7.3", False, patches, control, profile, ARCHES[0])
         session = Session(self.cache, self.recorder.ui)
-        return tests.run_tests(session, plan, TestOptions(k, (), limits, since, crowded))
+        return tests.run_tests(session, plan, TestOptions(k, (), limits, since, crowded), again)
 
     @property
     def last(self) -> Run:
@@ -152,9 +150,9 @@ def test_a_run_that_passes_leaves_a_whole_directory(world: World) -> None:
         "share",
     }
     manifest = world.last.manifest
-    assert manifest["accelerator"] == {"name": "tcg", "reason": "there is none"}
-    assert manifest["limits"]["boot"] == 180
-    assert manifest["reproduce"].startswith("scripts/lab test --base linux-7.3 --profile default")
+    assert manifest.accelerator == Accelerator("tcg", "there is none")
+    assert manifest.limits["boot"] == 180
+    assert manifest.reproduce == "scripts/lab something default"
     assert "passed: 2 passed" in world.recorder.results.getvalue()
     assert f"[1/2] passed   {ONE}" in world.recorder.said
 
@@ -231,10 +229,11 @@ def test_a_selection_of_nothing_is_1_without_a_boot(world: World) -> None:
 def test_processors_of_an_emulated_guest_take_turns_in_a_crowd(
     world: World, monkeypatch: pytest.MonkeyPatch, kvm_works: bool, turns: bool
 ) -> None:
-    monkeypatch.setattr(kvm, "probe", lambda *_: kvm.KvmResult(kvm_works, "a guest ran"))
+    if kvm_works:
+        with_kvm(monkeypatch)
     world.steps = whole("passed", "passed", 0)
     assert world.run(crowded=True) == ExitCode.PASSED
-    assert world.last.manifest["guest"]["one_thread"] is turns
+    assert world.last.manifest.guest.one_thread is turns
     assert ("2 processors take turns" in world.recorder.results.getvalue()) is turns
 
 
@@ -296,7 +295,7 @@ def test_a_stage_that_fails_is_recorded(world: World, monkeypatch: pytest.Monkey
     def broken(*_: object) -> None:
         raise LabError("The kernel does not build.", hint="Mend it.")
 
-    monkeypatch.setattr(tests, "bring_kernel", broken)
+    monkeypatch.setattr(pipeline, "bring_kernel", broken)
     with pytest.raises(LabError):
         world.run()
     assert world.last.code == ExitCode.INFRA
@@ -354,7 +353,7 @@ def test_an_author_may_edit_while_the_guest_runs(
     copied = world.suite.parent / "copied"
     world.steps = [("on", 0)]
 
-    def look(request: boot.GuestRequest, **_: Any) -> list[str]:
+    def look(request: GuestRequest, **_: Any) -> list[str]:
         copied.write_text((request.run_dir / "suite/test_toy.py").read_text())
         script = (request.run_dir / "share/guest.sh").read_text()
         assert f"mount --bind {request.run_dir / 'suite'} {world.suite}" in script

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +10,8 @@ import pytest
 from lab.errors import ExitCode, LabError, UsageError
 from lab.guest.splats import Splat
 from lab.runs import journal
-from lab.runs.journal import Journal, View
-from lab.runs.verdict import Verdict, decide, verdict_of, write_verdict
+from lab.runs.journal import View
+from lab.runs.verdict import Verdict, decide, verdict_of
 
 WARNING = Splat("WARNING", "WARNING: at x", 7, "t0", ())
 ALLOWED = Splat("WARNING", "WARNING: at x", 7, "t0", (), allowed="known")
@@ -134,7 +133,7 @@ def test_control_too_hears_the_kernel() -> None:
         (LabError("No kernel."), ExitCode.INFRA, "infrastructure: No kernel."),
         (UsageError("No such base."), ExitCode.USAGE, "usage: No such base."),
         (KeyboardInterrupt(), ExitCode.INTERRUPTED, "infrastructure: interrupted"),
-        (ValueError("x"), ExitCode.INTERRUPTED, "infrastructure: ValueError('x')"),
+        (ValueError("x"), ExitCode.INFRA, "infrastructure: ValueError('x')"),
     ],
 )
 def test_what_ended_a_run_is_its_verdict(
@@ -147,12 +146,3 @@ def test_a_hint_comes_before_how_far_a_run_had_come() -> None:
     error = LabError("No kernel.", hint="Build one.")
     assert verdict_of(error, ["Nowhere."]).reasons == ("Build one.", "Nowhere.")
     assert verdict_of(error).reasons == ("Build one.",)
-
-
-def test_a_verdict_is_read_as_it_was_written(tmp_path: Path) -> None:
-    record = Journal(tmp_path)
-    row = write_verdict(record, Verdict(ExitCode.KERNEL, "the kernel spoke", ("a", "b")))
-    record.close()
-    read = journal.load(tmp_path).verdict
-    assert read == row
-    assert (read["code"], read["headline"], read["reasons"]) == (4, "the kernel spoke", ["a", "b"])

@@ -5,29 +5,34 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lab.cli.again import plan_values
 from lab.cli.app import run_cli
 from lab.core.cache import Cache
 from lab.core.session import Session
 from lab.errors import ExitCode, LabError
-from lab.jobs import walk
+from lab.jobs.engine import Again
 from lab.jobs.hygiene.result import CheckResult, Finding
 from lab.jobs.hygiene.subject import Subject
 from lab.jobs.tests import Hooks, TestOptions
-from lab.jobs.walk import Cell, passed_before
+from lab.jobs.walk import guests, steps
+from lab.jobs.walk.run import passed_before
+from lab.jobs.walk.steps import Stages, Step
 from lab.kernel.build import BuildResult
 from lab.kernel.pipeline import Kernel, bring_source
-from lab.kernel.plan import Plan
+from lab.kernel.plan import BASE, Plan
 from lab.kernel.userspace import GuestArtifacts
 from lab.runs import manifest, rundir
 from lab.runs.journal import Journal
+from lab.runs.kinds import SUITE, WALK
 from lab.runs.run import Run
+from lab.runs.walk_table import OK, Cell
 from lab.source.series import Series
 from tests.support import Recorder, make_kernel, make_patches, make_repository
 
@@ -55,19 +60,19 @@ class World:
         configured: Any = None
         build = BuildResult(self.image, root, (), 1, 1.0, "6", True, root / "log")
         self.built = Kernel(configured, build, GuestArtifacts(root, "", ()))
-        monkeypatch.setattr(walk, "check_patch", lambda _, number: self.check(number))
-        monkeypatch.setattr(walk, "_build", self._build)
-        monkeypatch.setattr(walk, "_built", lambda _: Cell(walk.OK, "1 s"))
-        monkeypatch.setattr(walk, "run_tests", self._test)
+        monkeypatch.setattr(steps, "check_patch", lambda _, number: self.check(number))
+        monkeypatch.setattr(steps, "_build", self._build)
+        monkeypatch.setattr(steps, "_built", lambda _: Cell(OK, "1 s"))
+        monkeypatch.setattr(guests, "run_tests", self._test)
 
     def check(self, number: int) -> dict[str, CheckResult]:
         """All is well, but for what ``checks`` says."""
         self.done.append(f"check {number}")
-        return dict.fromkeys(walk.CHECKS, CheckResult.of(())) | {
+        return dict.fromkeys(steps.CHECKS, CheckResult.of(())) | {
             "checkpatch": self.checks.get(number, CheckResult.of(()))
         }
 
-    def _build(self, _: Session, step: walk.Step) -> walk.Stages:
+    def _build(self, _: Session, step: Step) -> Stages:
         self.before(step.number)
         self.done.append(f"build {step.number}")
         end = self.ends.get(step.number)
@@ -80,16 +85,18 @@ class World:
         for name, content in files.items():
             (guest / name).write_text(content)
         built = replace(self.built, artifacts=GuestArtifacts(guest, "", tuple(files)))
-        return walk.Stages(built, {"build": {"release": str(step.number)}})
+        return Stages(built, {"build": {"release": str(step.number)}})
 
-    def _test(self, _: Session, plan: Plan, options: TestOptions, hooks: Hooks) -> int:
-        run = rundir.create(self.cache, plan.kind)
-        hooks.begun(run.path)
-        manifest.write(run.path, id=run.id, kind=plan.kind)
+    def _test(
+        self, _: Session, plan: Plan, options: TestOptions, _again: Again, hooks: Hooks
+    ) -> int:
+        run = rundir.create(self.cache, SUITE[plan.kernel].name)
+        hooks.begun(run)
+        manifest.write(run, id=run.name, kind=SUITE[plan.kernel].name)
         assert hooks.bring is not None
 
-        def stage(_: str, fields: dict[str, Any]) -> None:
-            manifest.write(run.path, **fields)
+        def stage(_: str, fields: Mapping[str, Any]) -> None:
+            manifest.write(run, **fields)
 
         kernel = hooks.bring(stage)
         name = f"kernel {plan.applied}"
@@ -99,7 +106,7 @@ class World:
         self.done.append(f"test {plan.applied}" + f" since {options.since}" * bool(options.since))
         code = self.ends.get(plan.applied or 0, 0)
         assert isinstance(code, int)
-        journal = Journal(run.path)
+        journal = Journal(run)
         if options.since and not self.new_tests:
             journal.write("verdict", code=code, headline="no test is new", reasons=[])
             journal.close()
@@ -165,7 +172,7 @@ def test_a_check_that_breaks_is_that_patchs_row(
             raise LabError("checkpatch.pl did not run as it should")
         return world.check(number)
 
-    monkeypatch.setattr(walk, "check_patch", broken)
+    monkeypatch.setattr(steps, "check_patch", broken)
     assert world.walk() == ExitCode.INFRA
     assert "the first bad patch is 1" in capsys.readouterr().out
     assert world.done[-3:] == SECOND
@@ -178,7 +185,7 @@ def test_base_and_patches_are_walked_in_their_order(
     assert world.done == ALL
     out = capsys.readouterr().out
     lines = out.splitlines()
-    assert lines[0].split() == ["patch", *walk.COLUMNS, "seconds"]
+    assert lines[0].split() == ["patch", *steps.COLUMNS, "seconds"]
     assert lines[1].startswith("0 (the base)")
     assert "1 absent" in lines[1]
     assert lines[2].startswith("1 seccomp: Change the third line")
@@ -279,7 +286,7 @@ def test_what_is_new_can_fail(world: World) -> None:
 
 def the_table(world: World) -> str:
     """Of the last walk."""
-    return (rundir.find(world.cache, walk.KIND) / walk.TABLE).read_text()
+    return (rundir.find(world.cache, WALK.name) / WALK.table).read_text()
 
 
 def test_a_guest_runs_while_the_next_step_is_built(world: World) -> None:
@@ -294,7 +301,7 @@ def test_two_steps_may_wait_for_their_guests(world: World) -> None:
     assert world.walk() == 0
     assert world.done == ALL
     (directory,) = (path for path in rundir.known(world.cache) if path.name.endswith("-walk"))
-    lines = (directory / walk.TABLE).read_text().splitlines()
+    lines = (directory / WALK.table).read_text().splitlines()
     assert [line[0] for line in lines[1:4]] == ["0", "1", "2"]
     assert not list(directory.glob("image*"))
 
@@ -343,10 +350,10 @@ def test_a_run_that_cannot_begin_is_that_patchs_row(
     def full(*_: Any) -> int:
         raise LabError("No space left.")
 
-    monkeypatch.setattr(walk, "run_tests", full)
+    monkeypatch.setattr(guests, "run_tests", full)
     assert world.walk("--range", "1..1") == ExitCode.INFRA
     (directory,) = (path for path in rundir.known(world.cache) if path.name.endswith("-walk"))
-    assert "No space left." in (directory / walk.TABLE).read_text()
+    assert "No space left." in (directory / WALK.table).read_text()
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -412,8 +419,8 @@ def test_the_series_tree_is_left_alone(world: World) -> None:
 
 
 def test_a_row_of_another_version_of_the_lab_is_not_kept(cache: Cache, recorder: Recorder) -> None:
-    run = rundir.create(cache, walk.KIND)
-    journal = Journal(run.path)
+    run = rundir.create(cache, WALK.name)
+    journal = Journal(run)
     journal.write("patch", key="k", number=1, cells={"build": {"state": "ok", "color": "red"}})
     journal.write("patch", key="k")
     journal.close()
@@ -424,12 +431,12 @@ def test_a_walk_can_be_reported(world: World, capsys: pytest.CaptureFixture[str]
     world.ends = {1: 1}
     world.walk()
     capsys.readouterr()
-    directory = rundir.find(world.cache, walk.KIND)
+    directory = rundir.find(world.cache, WALK.name)
     assert Run.load(directory).code == ExitCode.FAILED
-    table = (directory / walk.TABLE).read_text()
+    table = (directory / WALK.table).read_text()
     assert "1: code 1" in table
     assert "BAD 1 failed" in table
-    assert run_cli(["report", walk.KIND, "--cache", str(world.cache.root)]) == 0
+    assert run_cli(["report", WALK.name, "--cache", str(world.cache.root)]) == 0
     assert "the first bad patch is 1" in capsys.readouterr().out
 
 
@@ -454,7 +461,7 @@ def test_a_part_of_the_series_has_a_tree_of_its_own(world: World) -> None:
 
 def plans(world: World, applied: int) -> tuple[Plan, ...]:
     """What ``--applied`` makes."""
-    from lab.cli.guest import make_plans
+    from lab.cli.plans import make_plans
     from lab.kernel.profiles import find_profiles
 
     return make_plans(
@@ -472,5 +479,6 @@ def plans(world: World, applied: int) -> tuple[Plan, ...]:
 
 def test_without_any_patch_it_is_the_control(world: World) -> None:
     (plan,) = plans(world, 0)
-    assert (plan.control, plan.kind) == (True, "control")
-    assert "--applied" in plan.options()
+    assert (plan.control, plan.kernel) == (True, BASE)
+    assert plan_values(plan)["applied"] == 0
+    assert plan_values(plan)["control"] is False

@@ -79,8 +79,8 @@ def command_line(
 
 
 def _same(value: Any, default: Any) -> bool:
-    if isinstance(value, Path):
-        return default is not None and value.resolve() == Path(default).resolve()
+    if isinstance(value, Path) and isinstance(default, Path):
+        return value.resolve() == default.resolve()
     return bool(value == default)
 
 

@@ -17,9 +17,7 @@ from lab.report.compare.comparison import Comparison, compare, text
 from lab.report.pages import render
 from lab.runs import rundir
 from lab.runs.run import Run
-from lab.runs.rundir import HTML
-
-PAGE = "compare.html"
+from lab.runs.rundir import COMPARISON, HTML
 
 
 @click.command("compare", context_settings=CONTEXT_SETTINGS)
@@ -30,7 +28,7 @@ PAGE = "compare.html"
     "page",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    show_default=f"{PAGE} in NEW's directory",
+    show_default=f"{COMPARISON} in NEW's directory",
     help="Write the page there.",
 )
 @common
@@ -42,7 +40,7 @@ def compare_command(session: Session, old: str, new: str, page: Path | None) -> 
     """
     directories = [rundir.find(session.cache, name) for name in (old, new)]
     found = compare(*(Run.load(directory) for directory in directories))
-    target = page or directories[1] / PAGE
+    target = page or directories[1] / COMPARISON
     try:
         atomic_write(target, html(found, target.parent))
     except OSError as error:

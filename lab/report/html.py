@@ -20,19 +20,31 @@ from lab.report.timings import timings
 from lab.runs import bench_figures, journal, manifest, matrix_table, size_figures, walk_table
 from lab.runs.console import Excerpt, Excerpts
 from lab.runs.journal import Test
-from lab.runs.kinds import BAD, GOOD, OPEN
+from lab.runs.kinds import BAD, GOOD, KINDS, OPEN
 from lab.runs.manifest import Manifest, Patch
 from lab.runs.matrix_table import Row
 from lab.runs.run import Run
-from lab.runs.rundir import HTML, JUNIT, KTAP
+from lab.runs.rundir import COMPARISON, GUESTS, HTML, JUNIT, KTAP
 
 T = TypeVar("T")
 
 STREAMS = (CONSOLE_LOG, STDOUT_LOG, STDERR_LOG, LAUNCHER_LOG)
-"""Of the run's own guest."""
+"""Of a guest."""
+
+FILES = (
+    *(kind.table for kind in KINDS.values() if kind.table),
+    COMPARISON,
+    *STREAMS,
+    KTAP,
+    JUNIT,
+    *(kind.figures for kind in KINDS.values() if kind.figures),
+    journal.NAME,
+    manifest.NAME,
+)
+"""What a run directory can have beside the page, in the order in which it is linked."""
 
 GUEST_STREAMS = (CONSOLE_LOG, STDERR_LOG)
-"""Of each guest that has a place of its own."""
+"""What is linked of a guest that has a place of its own."""
 
 SLOWEST = 8
 """Tests that are named for their time."""
@@ -229,17 +241,21 @@ def _excerpts(run: Run, tests: Sequence[tuple[Test, str]]) -> Excerpts:
 
 
 def _logs(run: Run) -> list[str]:
-    """The files beside the page, by their place in the run directory: what the journal says that
-    there was.
+    """The files beside the page, by their place in the run directory: those that the journal tells
+    of, whether they are still there or not, and what else is there.
     """
     kind, view = run.kind, run.view
-    names = [kind.table] * bool(kind.table and kind.render(view))
-    places = dict.fromkeys(str(guest.get("place", "")) for guest in view.guests)
-    for place in places:
-        names += [f"{place}/{name}" for name in GUEST_STREAMS] if place else STREAMS
-    names += [KTAP] * bool(kind.suite) + [JUNIT] * bool(kind.suite or kind.parts)
-    names += [kind.figures] * bool(kind.figures and view.of("figures"))
-    return [*names, journal.NAME, manifest.NAME]
+    told = {journal.NAME, manifest.NAME}
+    told |= {kind.table} if kind.render(view) else set()
+    told |= {kind.figures} if view.of("figures") else set()
+    told |= {KTAP} if kind.suite else set()
+    told |= {JUNIT} if kind.suite or kind.parts else set()
+    places = {str(guest.get("place", "")) for guest in view.guests}
+    told |= {f"{place}/{name}" if place else name for place in places for name in STREAMS}
+    there = {f"{GUESTS}/{path.name}" for path in (run.path / GUESTS).glob("*")}
+    names = [*FILES, *(f"{place}/{name}" for place in sorted((places | there) - {""})
+                       for name in GUEST_STREAMS)]  # fmt: skip
+    return [name for name in names if name in told or (run.path / name).is_file()]
 
 
 def _slowest(run: Run) -> list[Test]:

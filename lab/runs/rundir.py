@@ -18,6 +18,9 @@ LAST = "last"
 KTAP, JUNIT, HTML = "ktap.txt", "junit.xml", "report.html"
 """What a run directory has for tools and for people."""
 
+COMPARISON = "compare.html"
+"""What changed since another run."""
+
 GUESTS = "guests"
 """In a run directory: one for each guest, of a run that boots several."""
 

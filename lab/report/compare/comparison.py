@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from lab.errors import SEVERITY, ExitCode, UsageError
 from lab.report.compare.changes import BETTER, OTHER, WORSE, Change, Group, pairs
@@ -19,8 +18,9 @@ from lab.report.compare.figures import benchmarks, sizes
 from lab.report.parts import lost, parts, tested
 from lab.report.timings import timings
 from lab.runs.journal import Test
-from lab.runs.matrix_table import KIND as MATRIX
-from lab.runs.run import BAD, GOOD, OPEN, SKIP, Run
+from lab.runs.kinds import BAD, GOOD, OPEN, SKIP
+from lab.runs.manifest import Manifest, Patch
+from lab.runs.run import Run
 
 ONLY_OLD, ONLY_NEW = "only in the old run", "only in the new run"
 """Profiles; and tests, where the runs were not of the same part of the suite."""
@@ -66,8 +66,9 @@ class Side:
     @classmethod
     def of(cls, run: Run) -> Side:
         """Load what belongs to a run."""
-        several = run.kind == MATRIX
-        return cls(run, parts(run) if several else {"": run}, lost(run) if several else ())
+        if run.kind.parts:
+            return cls(run, parts(run), lost(run))
+        return cls(run, {"": run})
 
     @property
     def single(self) -> bool:
@@ -76,7 +77,7 @@ class Side:
 
     def only(self, other: Side) -> Side:
         """The part with the profile of ``other``. Raises UsageError if there is none."""
-        name = (other.run.manifest.get("profile") or {}).get("name")
+        name = other.run.manifest.profile.get("name")
         part = self.parts.get(str(name))
         if part is None:
             gone = f" The runs of {', '.join(self.lost)} are no longer there." if self.lost else ""
@@ -89,8 +90,7 @@ class Side:
     @property
     def accelerator(self) -> str:
         """What ran the guest's instructions."""
-        manifest = tested(self.run, self.parts).manifest
-        return str((manifest.get("accelerator") or {}).get("name") or "")
+        return tested(self.run, self.parts).accelerator.name
 
 
 def compare(old: Run, new: Run) -> Comparison:
@@ -120,7 +120,7 @@ def compare(old: Run, new: Run) -> Comparison:
 
 
 def _what_was_run(old: Side, new: Side) -> Group:
-    before, after = (tested(side.run, side.parts).manifest for side in (old, new))
+    before, after = (tested(side.run, side.parts) for side in (old, new))
     changes = [
         Change("differs", name, told(before), told(after))
         for name, told in FACTS.items()
@@ -134,71 +134,61 @@ def _what_was_run(old: Side, new: Side) -> Group:
                     Change("differs", f"config digest of {profile}", digests[0], digests[1])
                 )
     changes += _patches(before, after)
-    changes += _versions("tools", before, after)
-    changes += _versions("toolchain", before, after)
+    changes += _versions("tools", before.tools, after.tools)
+    changes += _versions("toolchain", before.toolchain, after.toolchain)
     rule = "Patches are compared by git-patch-id(1): a new commit or date is no change."
     return Group("What was run", rule, tuple(changes))
 
 
-def _get(*keys: str) -> Callable[[Mapping[str, Any]], str]:
-    def told(manifest: Mapping[str, Any]) -> str:
-        value: Any = manifest
-        for key in keys:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        if isinstance(value, list | tuple):
-            return ", ".join(map(str, value))
-        return "" if value is None else str(value)
-
-    return told
+def _joined(values: Sequence[str]) -> str:
+    return ", ".join(values)
 
 
-FACTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "kind": _get("kind"),
-    "project": _get("project"),
-    "base": _get("base", "name"),
-    "base version": _get("base", "version"),
-    "base digest": _get("base", "digest"),
-    "local changes": _get("tree", "local"),
-    "profile": _get("profile", "name"),
-    "profiles": _get("profiles"),
-    "kernel": _get("build", "release"),
-    "config digest": _get("config", "digest"),
-    "fragments": _get("config", "fragments"),
-    "accelerator": _get("accelerator", "name"),
-    "processors": _get("guest", "cpus"),
-    "memory, MiB": _get("guest", "memory"),
-    "kernel arguments": _get("guest", "kernel_args"),
-    "suite": _get("guest", "command"),
+def _number(value: int) -> str:
+    return str(value) if value else ""
+
+
+FACTS: dict[str, Callable[[Manifest], str]] = {
+    "kind": lambda run: run.kind,
+    "project": lambda run: run.project,
+    "base": lambda run: run.base.name,
+    "base version": lambda run: run.base.version,
+    "base digest": lambda run: run.base.digest,
+    "local changes": lambda run: _joined(run.tree.local),
+    "profile": lambda run: str(run.profile.get("name", "")),
+    "profiles": lambda run: _joined(run.profiles),
+    "kernel": lambda run: run.build.release,
+    "config digest": lambda run: run.config.digest,
+    "fragments": lambda run: _joined(run.config.fragments),
+    "accelerator": lambda run: run.accelerator.name,
+    "processors": lambda run: _number(run.guest.cpus),
+    "memory, MiB": lambda run: _number(run.guest.memory),
+    "kernel arguments": lambda run: _joined(run.guest.kernel_args),
+    "suite": lambda run: run.guest.command,
 }
 """What is compared of two manifests, apart from patches and tools."""
 
 
-def _applied(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [patch for patch in manifest.get("patches") or () if patch.get("applied")]
-
-
-def _patches(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
-    old, new = _applied(before), _applied(after)
-    old_ids = {str(patch.get("patch_id")) for patch in old}
-    new_ids = {str(patch.get("patch_id")) for patch in new}
-    left = {str(patch["title"]): patch for patch in old if patch.get("patch_id") not in new_ids}
+def _patches(before: Manifest, after: Manifest) -> Iterator[Change]:
+    old, new = before.applied, after.applied
+    old_ids = {patch.patch_id for patch in old}
+    new_ids = {patch.patch_id for patch in new}
+    left = {patch.title: patch for patch in old if patch.patch_id not in new_ids}
     for patch in new:
-        if patch.get("patch_id") in old_ids:
+        if patch.patch_id in old_ids:
             continue
-        name = f"patch {patch['number']}: {patch['title']}"
-        other = left.pop(str(patch["title"]), None)
+        other = left.pop(patch.title, None)
         kind = "added" if other is None else "changed"
-        yield Change(kind, name, _id(other), _id(patch))
+        yield Change(kind, f"patch {patch.number}: {patch.title}", _id(other), _id(patch))
     for title, patch in left.items():
-        yield Change("gone", f"patch {patch['number']}: {title}", _id(patch), "")
+        yield Change("gone", f"patch {patch.number}: {title}", _id(patch), "")
 
 
-def _id(patch: Mapping[str, Any] | None) -> str:
-    return str(patch.get("patch_id", ""))[:12] if patch else ""
+def _id(patch: Patch | None) -> str:
+    return patch.patch_id[:12] if patch else ""
 
 
-def _versions(key: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
-    old, new = before.get(key) or {}, after.get(key) or {}
+def _versions(key: str, old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Change]:
     for name, was, now in pairs(old, new):
         if was != now:
             yield Change("differs", f"{key}: {name}", str(was or ""), str(now or ""))
@@ -214,7 +204,7 @@ def _severity(run: Run) -> int:
 
 
 def _verdicts(old: Side, new: Side) -> Group:
-    same = old.run.manifest.get("profiles") == new.run.manifest.get("profiles")
+    same = old.run.manifest.profiles == new.run.manifest.profiles
     changes = [
         _verdict(f"profile {name}" if name else "the run", before, after, bool(name) or same)
         for name, before, after in pairs({"": old.run, **old.parts}, {"": new.run, **new.parts})
@@ -263,10 +253,10 @@ def _tests(old: Side, new: Side) -> Group:
             assert part is not None
             told = ("", part.headline) if before is None else (part.headline, "")
             changes.append(Change(kind, f"profile {profile}", *told))
-    if old.single and new.single and old.run.kind != new.run.kind:
+    if old.single and new.single and old.run.kind.name != new.run.kind.name:
         notes.append(
-            f"The kinds differ: {old.run.kind}, {new.run.kind}. Each run's tests are judged by its "
-            "own; what ended as expected in both is neither better nor worse."
+            f"The kinds differ: {old.run.kind.name}, {new.run.kind.name}. Each run's tests are "
+            "judged by its own; what ended as expected in both is neither better nor worse."
         )
     for side in (old, new):
         if side.lost:
@@ -308,9 +298,9 @@ def _all_of(run: Run) -> tuple[object, ...] | None:
     """What a run that left nothing out by hand was of: selection and patches; None of others. Of
     patches the numbers: an edited one is to pass the same tests.
     """
-    guest = run.manifest.get("guest") or {}
-    numbers = tuple(patch.get("number") for patch in _applied(run.manifest))
-    return (guest.get("command"), numbers) if guest.get("whole") else None
+    guest = run.manifest.guest
+    numbers = tuple(patch.number for patch in run.manifest.applied)
+    return (guest.command, numbers) if guest.whole else None
 
 
 def _added(name: str, test: Test, worth: str, missed: bool) -> Change:

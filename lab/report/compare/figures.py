@@ -34,7 +34,7 @@ class Judged:
 
 def benchmarks(old: Run, new: Run) -> Group | None:
     """Benchmark figures; None if neither run has any. Raises LabError if they cannot be read."""
-    before, after = bench_figures.load(old.path), bench_figures.load(new.path)
+    before, after = bench_figures.of(old), bench_figures.of(new)
     if before is None and after is None:
         return None
     rule = (
@@ -169,7 +169,7 @@ def sizes(old: Run, new: Run) -> Group | None:
     """What the series adds to the kernel; None if neither run has measured it. Raises LabError if
     the figures cannot be read.
     """
-    before, after = sizes_model.load(old.path), sizes_model.load(new.path)
+    before, after = sizes_model.of(old), sizes_model.of(new)
     if before is None and after is None:
         return None
     rule = (
@@ -198,11 +198,9 @@ def sizes(old: Run, new: Run) -> Group | None:
 
 def _built_of(run: Run) -> dict[str, str]:
     """What the sizes of a kernel depend on, besides the series."""
-    base, config, toolchain = (
-        run.manifest.get(key) or {} for key in ("base", "config", "toolchain")
-    )
-    facts = {"base version": base.get("version"), "config digest": config.get("digest")}
-    return {name: str(value) for name, value in {**facts, **toolchain}.items() if value}
+    made = run.manifest
+    facts = {"base version": made.base.version, "config digest": made.config.digest}
+    return {name: value for name, value in {**facts, **made.toolchain}.items() if value}
 
 
 def _grown(old: Pair, new: Pair) -> Iterator[Change]:
