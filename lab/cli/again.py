@@ -34,6 +34,13 @@ def this_command(**resolved: Any) -> Again:
     return _for(context.command, words, {**context.params, **resolved})
 
 
+def as_given() -> Again:
+    """The command that is running, for a run of several plans."""
+    context = click.get_current_context()
+    line = command_line(context.command, context.command_path.split()[1:], context.params)
+    return lambda _: line
+
+
 def other_command(command: click.Command, *words: str, **values: Any) -> Again:
     """Another command, called by ``words``: what was run for a plan, alone."""
     return _for(command, words, values)

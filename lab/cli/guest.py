@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from lab.cli.again import other_command, this_command
+from lab.cli.again import as_given, other_command, this_command
 from lab.cli.options import (
     CONTEXT_SETTINGS,
     base_option,
@@ -103,9 +103,7 @@ def test(
     options = TestOptions(expression, arguments, parse_limits(limits))
     if len(plans) == 1:
         return run_tests(session, plans[0], options, this_command())
-    context = click.get_current_context()
-    whole = other_command(context.command, "test", **context.params)
-    return run_matrix(session, plans, options, this_command(), whole)
+    return run_matrix(session, plans, options, this_command(), as_given())
 
 
 @click.command("splat-gate", context_settings=CONTEXT_SETTINGS)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from lab.cli.options import CONTEXT_SETTINGS, common
+from lab.cli.options import CONTEXT_SETTINGS, common, series_options
 from lab.core.session import Session
 from lab.errors import UsageError
-from lab.source.desk import Desk, series_options
+from lab.source.desk import Desk
 from lab.source.mail_import import import_series, place
 from lab.source.mail_send import write_mails
 from lab.source.tree import is_made_from, local_changes, series_commit, some

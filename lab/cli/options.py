@@ -92,3 +92,8 @@ def arch_option(function: F) -> F:
     return click.option(
         "--arch", default=DEFAULT_ARCH, show_default=True, help="Architecture of kernel and guest."
     )(function)
+
+
+def series_options(function: F) -> F:
+    """Which series, on which base."""
+    return base_option(newer_option(patches_option(function)))

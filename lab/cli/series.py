@@ -11,13 +11,13 @@ import click
 
 from lab.cli.hygiene import check, variants
 from lab.cli.mail import import_command, send
-from lab.cli.options import CONTEXT_SETTINGS, common
+from lab.cli.options import CONTEXT_SETTINGS, common, series_options
 from lab.cli.port import port, walk
 from lab.core.session import Session
 from lab.core.ui import Ui
 from lab.errors import ExitCode, UsageError
 from lab.source.base import BaseRequest, ensure_base
-from lab.source.desk import Desk, series_options
+from lab.source.desk import Desk
 from lab.source.export import strays
 from lab.source.git import Git
 from lab.source.series import Series

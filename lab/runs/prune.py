@@ -10,11 +10,14 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.core.cache import DOWNLOADS_LOCK, Cache
 from lab.core.ui import Ui, amount
+from lab.errors import LabError
+from lab.runs import journal, rundir
 from lab.source.git import Git
 from lab.source.tree import KINDS as TREE_KINDS
 
@@ -73,8 +76,10 @@ def prune(
 ) -> tuple[Removed, ...]:
     """Remove what may go; says what and how many bytes."""
     done: list[Removed] = []
+    parts = _parts_in_use(cache)
     for entry, lock in list(candidates(cache, keep, everything, time.time())):
         with cache.try_lock(lock) as free:
+            free = free and entry not in parts
             if free and _has_trees(cache, entry, dry_run, done):
                 continue
             size = disk_usage(entry)
@@ -88,6 +93,18 @@ def prune(
                 ui.say(f"removed {name}: {amount(size, 'bytes')}")
             done.append(Removed(entry, size, locked=not free))
     return tuple(done)
+
+
+def _parts_in_use(cache: Cache) -> set[Path]:
+    """The runs that a run is made of which goes on: their own locks are free by now."""
+    found: set[Path] = set()
+    for directory in rundir.known(cache):
+        with cache.try_lock(cache.entry_name(directory)) as free:
+            if free:
+                continue
+        with suppress(LabError):
+            found |= {Path(str(event["run"])) for event in journal.load(directory).of("part")}
+    return found
 
 
 def _has_trees(cache: Cache, entry: Path, dry_run: bool, done: list[Removed]) -> bool:

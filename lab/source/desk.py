@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
-from lab.cli.options import base_option, newer_option, patches_option
 from lab.core.session import Session
 from lab.errors import UsageError
 from lab.source.base import BaseRequest, ensure_base, resolve
@@ -16,13 +13,6 @@ from lab.source.export import Exported, render
 from lab.source.git import Git
 from lab.source.series import Series
 from lab.source.tree import TreeRequest
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def series_options(function: F) -> F:
-    """Which series, on which base."""
-    return base_option(newer_option(patches_option(function)))
 
 
 @dataclass(frozen=True)
