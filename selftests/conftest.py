@@ -3,9 +3,10 @@
 Environment: ``SECCOMP_LAB_KERNEL`` is ``series`` (default) or ``base``; ``SECCOMP_LAB_EVENTS``
 names a file that gets one JSON object per line; ``SECCOMP_LAB_GUEST`` is what the lab built for
 the guest; ``SECCOMP_LAB_LACKS`` names, with commas, what this guest may lack;
-``SECCOMP_LAB_ALSO`` names directories that are otherwise left out; ``SECCOMP_LAB_APPLIED`` is how
-many patches the kernel has, if not all: a test that proves a later one too is left out, and one
-that proves none after ``SECCOMP_LAB_SINCE``, on a kernel that is what it was then;
+``SECCOMP_LAB_ALSO`` names directories that are otherwise left out; ``SECCOMP_LAB_SERIES`` has the
+patches' files in their order (see harness/patches.py); ``SECCOMP_LAB_APPLIED`` is how many of them
+the kernel has, if not all: a test that proves a later one too is left out, and one that proves none
+after ``SECCOMP_LAB_SINCE``, on a kernel that is what it was then;
 ``SECCOMP_LAB_SLOWNESS`` is how many times longer than with the default kernel things may take;
 ``SECCOMP_LAB_LIMIT`` is the time for one test, in seconds, else 90 times that.
 
@@ -32,8 +33,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from selftests.harness import child, features, mounts, objects, uapi
-from selftests.harness.features import APPLIED, LACKS, Absent, Lacks
+from selftests.harness import child, features, mounts, objects, patches, uapi
+from selftests.harness.lacks import LACKS, Absent, Lacks
 from selftests.harness.privileges import PTRACE_SCOPE, UNPRIVILEGED_BPF, sysctl
 from selftests.harness.sys import prctl
 
@@ -43,14 +44,13 @@ LIMIT = round(float(os.environ.get("SECCOMP_LAB_LIMIT", 90 * child.SLOWNESS)))
 """Seconds for one test, under emulation on a busy machine."""
 
 ALSO = frozenset(os.environ.get("SECCOMP_LAB_ALSO", "").split(","))
-SINCE = int(os.environ.get("SECCOMP_LAB_SINCE") or 0)
 collect_ignore = sorted({"off", "debug", "triggers"} - ALSO)
 """For kernels of their own: collected where they are named, or among the others by ALSO (pytest
 drops a directory that is named beside the one above it).
 """
 
 MARKERS = (
-    "patch(*numbers): the patches of the series that the test proves",
+    "proves(*names): the patches of the series that the test proves (harness/patches.py)",
     "irrevocable(order): changes what only a reboot changes back; runs last, in this order",
 )
 
@@ -124,9 +124,10 @@ class Events:
 EVENTS = Events(os.environ.get("SECCOMP_LAB_EVENTS"))
 
 
-def patches_of(item: pytest.Item) -> list[int]:
+def patches_of(item: pytest.Item) -> tuple[str, ...]:
     """The patches that a test names."""
-    return sorted({n for marker in item.iter_markers("patch") for n in marker.args})
+    named = {name for marker in item.iter_markers("proves") for name in marker.args}
+    return tuple(name for name in patches.NAMES if name in named)
 
 
 def _order(item: pytest.Item) -> int:
@@ -137,10 +138,9 @@ def _order(item: pytest.Item) -> int:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Every test names its patches; what cannot be undone comes last."""
     unnamed = [item.nodeid for item in items if not patches_of(item)]
-    unknown = [item.nodeid for item in items if set(patches_of(item)) - set(features.PROBES)]
-    if unnamed or unknown:
-        raise pytest.UsageError(f"tests without @pytest.mark.patch(1..12): {unnamed + unknown}")
-    wanted = [item for item in items if SINCE < max(patches_of(item)) <= APPLIED]
+    if unnamed:
+        raise pytest.UsageError(f"tests without @proves(...): {unnamed}")
+    wanted = [item for item in items if patches.chosen(patches_of(item))]
     config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
     items[:] = sorted(wanted, key=_order)
 
@@ -148,7 +148,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Tell the lab what is going to run (after -k has chosen)."""
     tests = [
-        {"id": item.nodeid, "patches": patches_of(item), "doc": _first_line(item)}
+        {
+            "id": item.nodeid,
+            "patches": patches.numbers(patches_of(item)),
+            "proves": patches_of(item),
+            "doc": _first_line(item),
+        }
         for item in session.items
     ]
     EVENTS.write("collected", tests=tests)
@@ -163,13 +168,13 @@ def _first_line(item: pytest.Item) -> str:
 def _feature_is_there(request: pytest.FixtureRequest) -> None:
     if KERNEL == OFF:
         return
-    for number in patches_of(request.node):
+    for name in patches_of(request.node):
         try:
-            reason = features.why_absent(number)
+            reason = features.why_absent(name)
         except Lacks as lacks:
             _lacking(lacks)
         if reason is not None:
-            _absent(f"patch {number}: {reason}")
+            _absent(f"{name}: {reason}")
 
 
 @pytest.fixture
@@ -256,17 +261,21 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Patch by patch, how many tests prove it, and how they ended."""
-    table: dict[int, dict[str, int]] = {number: {} for number in features.TITLES}
+    table: dict[str, dict[str, int]] = {name: {} for name in patches.NAMES}
     for item_id, (outcome, _, _) in OUTCOMES.items():
-        for number in PATCHES.get(item_id, ()):
-            table[number][outcome] = table[number].get(outcome, 0) + 1
+        for name in PATCHES.get(item_id, ()):
+            table[name][outcome] = table[name].get(outcome, 0) + 1
     terminalreporter.section("what was proved")
-    for number, title in features.TITLES.items():
-        counts = ", ".join(f"{count} {name}" for name, count in sorted(table[number].items()))
-        terminalreporter.write_line(f"patch {number:2}  {title:42} {counts or 'no test'}")
+    last = len(patches.NUMBERS) + 1
+    for patch in sorted(patches.PATCHES, key=lambda row: patches.NUMBERS.get(row.name, last)):
+        counts = ", ".join(f"{count} {state}" for state, count in sorted(table[patch.name].items()))
+        number = patches.NUMBERS.get(patch.name, "-")
+        terminalreporter.write_line(
+            f"patch {number:>2}  {patch.name:16} {patch.title:42} {counts or 'no test'}"
+        )
 
 
-PATCHES: dict[str, list[int]] = {}
+PATCHES: dict[str, tuple[str, ...]] = {}
 
 
 @pytest.hookimpl(wrapper=True)

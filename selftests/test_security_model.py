@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from selftests import conftest
-from selftests.harness import features
+from selftests.harness import lacks
 from selftests.harness.document import SECURITY_MODEL, named_tests
+from selftests.harness.patches import NAMES, proves
 
-pytestmark = pytest.mark.patch(*range(1, 13))
+pytestmark = proves(*NAMES)
 
 
 @pytest.mark.irrevocable(1000)
@@ -25,7 +26,7 @@ def test_every_proof_that_the_security_model_names_has_passed(
     if request.config.option.keyword:
         names = [name for name in names if outcomes[name]]
     # What is known to lack in the guest cannot be proved in it.
-    allowed = {"passed", "skipped"} if features.LACKS else {"passed"}
+    allowed = {"passed", "skipped"} if lacks.LACKS else {"passed"}
     wrong = {
         name: outcomes[name] for name in names if not outcomes[name] or outcomes[name] - allowed
     }

@@ -82,7 +82,7 @@ def absent_file(base: str) -> Path | None:
 
 YAMA, BPF_LSM, JIT = "yama", "bpf-lsm", "jit"
 SWITCH, RETRIEVAL = "unprivileged-switch", "checkpoint-restore"
-"""What a guest can lack (selftests/harness/features.py raises it by these names)."""
+"""What a guest can lack, by the names in selftests/harness/lacks.py."""
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,7 @@ class KernelOrgTarball:
 @dataclass(frozen=True)
 class ArchiveBase:
     """A base that comes as an archive; the first source that works is used. ``lacks``: what the
-    suite may miss on it (selftests/harness/features.py raises it by these names).
+    suite may miss on it (by the names in selftests/harness/lacks.py).
     """
 
     sources: tuple[Source, ...]

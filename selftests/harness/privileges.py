@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from selftests.harness import child, uapi
-from selftests.harness.features import APPLIED, JIT, SWITCH, YAMA, YAMA_PATCH, Lacks
+from selftests.harness import child, patches, uapi
+from selftests.harness.lacks import JIT, SWITCH, YAMA, Lacks
 from selftests.harness.sys import buffer, prctl, syscall
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ def get_sysctl(name: str) -> int:
 
 def has_yama() -> bool:
     """Whether Yama is one of this kernel's LSMs, and has been told of filters."""
-    return Path("/proc/sys", PTRACE_SCOPE).exists() and APPLIED >= YAMA_PATCH
+    return Path("/proc/sys", PTRACE_SCOPE).exists() and patches.applied("yama")
 
 
 def need_yama() -> None:
