@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -51,7 +52,6 @@ def test_a_name_that_no_row_has_is_refused_where_it_is_written() -> None:
         proves("user-memroy")
     with pytest.raises(ValueError, match="no name"):
         proves()
-    assert proves("yama", "tier-1").mark.args == ("yama", "tier-1")
 
 
 def test_a_patch_that_is_inserted_moves_the_numbers_and_touches_no_mark() -> None:
@@ -78,3 +78,35 @@ def test_a_series_with_other_files_is_asked_for_all_when_it_is_whole() -> None:
     assert chosen == list(patches.NAMES)
     _, chosen = asked(SECCOMP_LAB_SERIES=others, SECCOMP_LAB_APPLIED="2")
     assert chosen == ["libbpf"]
+
+
+def collected(tmp_path: Path, **environment: str) -> dict[str, int]:
+    """The suite's own tests, as its conftest.py chooses them: the last patch that each proves."""
+    events = tmp_path / "events"
+    events.unlink(missing_ok=True)
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "--collect-only",
+            "-q",
+            "selftests",
+        ],
+        cwd=PROJECT_ROOT,
+        env={**os.environ, "SECCOMP_LAB_EVENTS": str(events), **environment},
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    (event,) = map(json.loads, events.read_text().splitlines()[:1])
+    return {test["id"]: max(test["patches"]) for test in event["tests"]}
+
+
+def test_what_a_kernel_is_asked_depends_on_its_patches(tmp_path: Path) -> None:
+    """Those that prove a patch that it has, and one that is later than SINCE."""
+    whole = collected(tmp_path)
+    new = collected(tmp_path, SECCOMP_LAB_SINCE="4", SECCOMP_LAB_APPLIED="5")
+    assert new == {test: patch for test, patch in whole.items() if patch == 5}
+    assert new

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -14,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from lab import PROJECT_ROOT
 from lab.core.cache import Cache
 from lab.core.session import Session
 from lab.errors import ExitCode, LabError
@@ -235,43 +233,6 @@ def test_processors_of_an_emulated_guest_take_turns_in_a_crowd(
     assert world.run(crowded=True) == ExitCode.PASSED
     assert world.last.manifest.guest.one_thread is turns
     assert ("2 processors take turns" in world.recorder.results.getvalue()) is turns
-
-
-def collected(tmp_path: Path, **environment: str) -> dict[str, int]:
-    """The suite's own tests, as its conftest.py chooses them: the last patch that each proves."""
-    events = tmp_path / "events"
-    events.unlink(missing_ok=True)
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-p",
-            "no:cacheprovider",
-            "--collect-only",
-            "-q",
-            "selftests",
-        ],
-        cwd=PROJECT_ROOT,
-        env={**os.environ, "SECCOMP_LAB_EVENTS": str(events), **environment},
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
-    (event,) = map(json.loads, events.read_text().splitlines()[:1])
-    return {test["id"]: max(test["patches"]) for test in event["tests"]}
-
-
-def test_what_a_kernel_is_asked_depends_on_its_patches(tmp_path: Path) -> None:
-    """SINCE and APPLIED together choose each test once."""
-    whole = collected(tmp_path)
-    early = collected(tmp_path, SECCOMP_LAB_APPLIED="4")
-    late = collected(tmp_path, SECCOMP_LAB_SINCE="4")
-    new = collected(tmp_path, SECCOMP_LAB_SINCE="4", SECCOMP_LAB_APPLIED="5")
-    assert early == {test: patch for test, patch in whole.items() if patch <= 4}
-    assert late == {test: patch for test, patch in whole.items() if patch > 4}
-    assert new == {test: patch for test, patch in whole.items() if patch == 5}
-    assert early
-    assert new
 
 
 def test_nothing_new_on_a_kernel_that_has_passed_is_0_without_a_boot(world: World) -> None:

@@ -14,7 +14,7 @@ from lab.core.cache import atomic_write
 KEY = "key"
 
 
-def digest(*parts: str) -> str:
+def digest_of(*parts: str) -> str:
     """SHA-256 of the parts in their order, in hex."""
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
 

@@ -12,14 +12,15 @@ boots nowhere says nothing about KVM.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lab.core.cache import Cache, atomic_write
+from lab.core import records
+from lab.core.cache import Cache
+from lab.core.stamp import Stamp
 
 DEVICE = Path("/dev/kvm")
 
@@ -48,23 +49,22 @@ def closed(device: Path = DEVICE) -> str:
 
 def remembered(cache: Cache, qemu: str, device: Path = DEVICE) -> KvmResult | None:
     """The answer of an earlier guest, if it still holds."""
+    kept = _stamp(cache).read(_key(qemu, device))
     try:
-        kept = json.loads(_file(cache).read_text())
-        if kept["key"] == _key(qemu, device) and 0 <= time.time() - kept["time"] < EXPIRY_SECONDS:
-            return KvmResult(**kept["result"])
-    except (OSError, ValueError, KeyError, TypeError):
+        if kept and 0 <= time.time() - kept["time"] < EXPIRY_SECONDS:
+            return records.read(KvmResult, kept["result"])
+    except (ValueError, KeyError, TypeError):
         pass
     return None
 
 
 def remember(cache: Cache, qemu: str, result: KvmResult, device: Path = DEVICE) -> None:
     """Keep an answer for other guests."""
-    row = {"key": _key(qemu, device), "time": time.time(), "result": asdict(result)}
-    atomic_write(_file(cache), json.dumps(row))
+    _stamp(cache).write(_key(qemu, device), time=time.time(), result=asdict(result))
 
 
-def _file(cache: Cache) -> Path:
-    return cache.root / "kvm.json"
+def _stamp(cache: Cache) -> Stamp:
+    return Stamp(cache.root / "kvm.json")
 
 
 def _key(qemu: str, device: Path) -> str:

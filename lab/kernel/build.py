@@ -7,7 +7,6 @@ make has succeeded, so an interrupted build leaves none.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -16,10 +15,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from lab.core import proc
 from lab.core.cache import atomic_write
+from lab.core.stamp import Stamp, digest_of
 from lab.core.ui import Ui
 from lab.errors import LabError
 from lab.kernel.arches import Arch
@@ -76,10 +75,10 @@ def ensure_build(request: BuildRequest, ui: Ui) -> BuildResult:
     Nothing changed: make is not run. Raises LabError with an excerpt if it does not compile.
     """
     records = request.build_dir / RECORDS
-    stamp = records / STAMP
+    stamp = Stamp(records / STAMP)
     key = _key(request)
-    kept = _read(stamp)
-    if kept.get("key") == key:
+    kept = stamp.read(key)
+    if kept is not None:
         result = BuildResult(
             image=Path(kept["image"]),
             build_dir=request.build_dir,
@@ -92,15 +91,14 @@ def ensure_build(request: BuildRequest, ui: Ui) -> BuildResult:
         )
         if _identity(result.image) == kept["identity"]:
             return result
-    stamp.unlink(missing_ok=True)
+    stamp.remove()
     result = _build(request, ui)
-    row = {
+    stamp.write(
+        key,
         **asdict(result),
-        "key": key,
-        "identity": _identity(result.image),
-        "commit": "" if request.tree.local else request.tree.head,
-    }
-    atomic_write(stamp, json.dumps(row, default=str))
+        identity=_identity(result.image),
+        commit="" if request.tree.local else request.tree.head,
+    )
     return result
 
 
@@ -108,7 +106,7 @@ def built_commit(build_dir: Path) -> str:
     """The commit that a finished build was made from; "" if there is none, or if an author's
     changes were built.
     """
-    return str(_read(build_dir / RECORDS / STAMP).get("commit", ""))
+    return str(Stamp(build_dir / RECORDS / STAMP).fields().get("commit", ""))
 
 
 def _key(request: BuildRequest) -> str:
@@ -118,7 +116,7 @@ def _key(request: BuildRequest) -> str:
         request.toolchain.key,
         request.arch.target,
     )
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    return digest_of(*parts)
 
 
 def _identity(image: Path) -> list[int]:
@@ -128,14 +126,6 @@ def _identity(image: Path) -> list[int]:
     except OSError:
         return []
     return [status.st_size, status.st_mtime_ns]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        row = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return row if isinstance(row, dict) else {}
 
 
 class _Watch:
@@ -160,7 +150,7 @@ def _build(request: BuildRequest, ui: Ui) -> BuildResult:
     log = records / LOG
     log.unlink(missing_ok=True)
     fresh = not (request.build_dir / "vmlinux.o").exists()
-    counts = _read(records / COUNTS)
+    counts = Stamp(records / COUNTS).fields()
     expected = counts.get("cold" if fresh else "last") or _others(request.build_dir, fresh)
     watch = _Watch()
     started = time.monotonic()
@@ -215,7 +205,7 @@ def _others(build_dir: Path, fresh: bool) -> int | None:
     found = [
         count
         for file in build_dir.parent.glob(f"*/{RECORDS}/{COUNTS}")
-        if isinstance(count := _read(file).get("cold"), int)
+        if isinstance(count := Stamp(file).fields().get("cold"), int)
     ]
     return max(found, default=None)
 

@@ -8,7 +8,6 @@ the message says which line, of which fragment, and what it lacks.
 from __future__ import annotations
 
 import hashlib
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from lab.core import proc
 from lab.core.cache import atomic_write
+from lab.core.stamp import Stamp, digest_of
 from lab.core.ui import Ui
 from lab.errors import LabError, UsageError
 from lab.kernel.arches import Arch
@@ -80,14 +80,13 @@ def ensure_config(request: ConfigRequest, ui: Ui) -> ConfigResult:
     """
     requests = _requests(request)
     path = request.build_dir / ".config"
-    stamp = request.build_dir / RECORDS / STAMP
+    stamp = Stamp(request.build_dir / RECORDS / STAMP)
     key = _key(request)
     digest = _digest(path)
-    if digest and _stamped(stamp) == {"key": key, "digest": digest}:
+    if digest and (stamp.read(key) or {}).get("digest") == digest:
         return ConfigResult(path, digest, False, len(requests))
     ui.say(f"configuring {request.build_dir.name}: {len(requests)} options requested")
-    stamp.parent.mkdir(parents=True, exist_ok=True)
-    stamp.unlink(missing_ok=True)
+    stamp.remove()
     _check_absent(request)
     text = run_conf(request, requests)
     wrong = dropped(requests, read_config(text))
@@ -97,7 +96,7 @@ def ensure_config(request: ConfigRequest, ui: Ui) -> ConfigResult:
     if changed:
         atomic_write(path, text)
     digest = _digest(path)
-    atomic_write(stamp, json.dumps({"key": key, "digest": digest}))
+    stamp.write(key, digest=digest)
     return ConfigResult(path, digest, changed, len(requests))
 
 
@@ -132,7 +131,7 @@ def _key(request: ConfigRequest) -> str:
         request.arch.name,
         request.toolchain.key,
     )
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    return digest_of(*parts)
 
 
 def _digest(path: Path) -> str:
@@ -140,13 +139,6 @@ def _digest(path: Path) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return ""
-
-
-def _stamped(stamp: Path) -> object:
-    try:
-        return json.loads(stamp.read_text())
-    except (OSError, ValueError):
-        return None
 
 
 def run_conf(request: ConfigRequest, requests: Mapping[str, Requested]) -> str:

@@ -24,6 +24,7 @@ from types import MappingProxyType
 from lab import PROJECT_ROOT
 from lab.core import proc
 from lab.core.cache import Cache, atomic_write
+from lab.core.stamp import Stamp, digest_of
 from lab.core.ui import Ui
 from lab.errors import LabError
 from lab.host import container_profile, tools
@@ -165,7 +166,7 @@ def _key(request: GuestRequest, clang: str, samples: Sequence[Sample]) -> str:
         *request.translated.filters.values(),
         *(sample.name for sample in samples),
     )
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    return digest_of(*parts)
 
 
 def _filters() -> list[Path]:
@@ -184,34 +185,27 @@ def _native_headers() -> list[Path]:
     return sorted(NATIVE.glob("*/*.h"))
 
 
-def _stamped(stamp: Path, key: str) -> bool:
-    try:
-        return stamp.read_text() == key
-    except OSError:
-        return False
-
-
 def headers(request: GuestRequest) -> Path:
     """The UAPI headers of the tree, sanitized by its own ``make headers``."""
     include = request.build_dir / "usr" / "include"
-    stamp = request.build_dir / RECORDS / "headers"
+    stamp = Stamp(request.build_dir / RECORDS / "headers.json")
     key = source_digest(request.tree, HEADER_SOURCES)
-    if not _stamped(stamp, key):
-        stamp.unlink(missing_ok=True)
+    if stamp.read(key) is None:
+        stamp.remove()
         command = ["make", "-C", str(request.tree.path), f"O={request.build_dir}"]
         command += [*request.toolchain.make_args, f"-j{request.jobs}", "headers"]
-        proc.run(command, env=request.toolchain.environment, log=stamp.with_suffix(".log"))
-        atomic_write(stamp, key)
+        proc.run(command, env=request.toolchain.environment, log=stamp.path.with_suffix(".log"))
+        stamp.write(key)
     return include
 
 
 def _libbpf(request: GuestRequest) -> Path:
     """A directory with libbpf.so as the tree builds it, and ``bpf/`` headers."""
     directory = request.build_dir / "libbpf"
-    stamp = request.build_dir / RECORDS / "libbpf"
+    stamp = Stamp(request.build_dir / RECORDS / "libbpf.json")
     key = source_digest(request.tree, LIBBPF_SOURCES) + request.toolchain.key
-    if not _stamped(stamp, key):
-        stamp.unlink(missing_ok=True)
+    if stamp.read(key) is None:
+        stamp.remove()
         directory.mkdir(parents=True, exist_ok=True)
         source = request.tree.path / "tools" / "lib" / "bpf"
         prefix = request.arch.toolchain_prefix
@@ -221,7 +215,7 @@ def _libbpf(request: GuestRequest) -> Path:
         proc.run(
             [*command, target],
             env=request.toolchain.environment,
-            log=stamp.with_suffix(".log"),
+            log=stamp.path.with_suffix(".log"),
         )
         headers = directory / "include" / "bpf"
         shutil.rmtree(headers, ignore_errors=True)
@@ -229,7 +223,7 @@ def _libbpf(request: GuestRequest) -> Path:
         for header in (*source.glob("*.h"), directory / "bpf_helper_defs.h"):
             shutil.copy2(header, headers)
         atomic_write(directory / "include" / "vmlinux.h", VMLINUX_H)
-        atomic_write(stamp, key)
+        stamp.write(key)
     return directory
 
 

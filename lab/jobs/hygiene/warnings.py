@@ -8,7 +8,6 @@ is kept there, so that a patch which has not changed is not compiled again.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.core.cache import atomic_write
+from lab.core.stamp import digest_of
 from lab.jobs.hygiene.messages import Message, new_messages
 from lab.jobs.hygiene.objects import compile_objects, prepare, run_make, select
 from lab.jobs.hygiene.result import NOT_RUN, NOTHING, CheckResult
@@ -104,7 +104,7 @@ def _key(configured: Configured, objects: tuple[str, ...], checker: Sparse) -> s
         *checker.flags,
         *objects,
     )
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    return digest_of(*parts)[:32]
 
 
 def _make(configured: Configured, objects: tuple[str, ...], checker: Sparse) -> Warnings:

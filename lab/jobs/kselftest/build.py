@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from lab.core import proc
-from lab.core.cache import atomic_write
+from lab.core.stamp import Stamp
 from lab.core.ui import Ui
 from lab.jobs.kselftest import test_progs
 from lab.jobs.kselftest.suites import Program, Suite
@@ -39,7 +38,7 @@ def build_suites(
         programs = list(build(kernel, request, suite))
         if any(program.problem for program in programs):
             # What it lacked may be there the next time.
-            _stamp(request, suite).unlink(missing_ok=True)
+            _stamp(request, suite).remove()
         result += programs
     return result
 
@@ -75,23 +74,23 @@ def _places(request: GuestRequest, suite: Suite) -> tuple[Path, Path]:
     return output, output.with_name(f"{suite.name}.log")
 
 
-def _stamp(request: GuestRequest, suite: Suite) -> Path:
+def _stamp(request: GuestRequest, suite: Suite) -> Stamp:
     """Says what a suite was built from."""
-    return _places(request, suite)[0].with_name(f"{suite.name}.key")
+    return Stamp(_places(request, suite)[0].with_name(f"{suite.name}.json"))
 
 
 def _once(request: GuestRequest, suite: Suite, key: str, build: Callable[[], object]) -> None:
     """Build into an empty directory, unless that was done for this key."""
     stamp = _stamp(request, suite)
     output, log = _places(request, suite)
-    digest = hashlib.sha256(key.encode()).hexdigest()
-    if stamp.is_file() and stamp.read_text() == digest:
+    if stamp.read(key) is not None:
         return
+    stamp.remove()
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
     log.unlink(missing_ok=True)
     build()
-    atomic_write(stamp, digest)
+    stamp.write(key)
 
 
 def _text(log: Path) -> str:

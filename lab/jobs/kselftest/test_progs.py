@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lab.core import proc
+from lab.core.stamp import digest_of
 from lab.host import tools
 from lab.jobs.kselftest import ktap
 from lab.jobs.kselftest.suites import ProgFile, Program, Suite
@@ -70,7 +71,7 @@ def key(request: GuestRequest, suite: Suite) -> str:
         # vmlinux.h comes from the kernel's BTF.
         (request.build_dir / ".config").read_text(),
     )
-    return "\0".join(parts)
+    return digest_of(*parts)
 
 
 def make(kernel: Kernel, request: GuestRequest, suite: Suite, output: Path, log: Path) -> None:

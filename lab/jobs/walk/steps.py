@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any
 
 from lab.core.session import Session
-from lab.core.stamp import digest
+from lab.core.stamp import digest_of
 from lab.errors import SEVERITY, ExitCode, LabError
 from lab.jobs.hygiene import result
 from lab.jobs.hygiene.check import check_patch
@@ -100,7 +100,7 @@ def _key(plan: Plan, commit: str, options: WalkOptions) -> str:
         plan.arch.name,
         "build only" if options.build_only else files_digest(suite),
     )
-    return digest(*parts)
+    return digest_of(*parts)
 
 
 @dataclass
