@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 
 from lab.cli.app import run_cli
+from lab.core import proc
 from lab.core.cache import Cache
 from lab.core.session import Session
 from lab.guest import boot
@@ -44,15 +47,6 @@ from lab.runs.prune import prune
 """
 PRUNE = "prune(Cache(Path(sys.argv[1])), Ui(quiet=True), everything=True)"
 
-CONFTEST = """
-import json, os
-def pytest_collection_finish(session):
-    path = os.environ.get("SECCOMP_LAB_EVENTS")
-    if path:
-        tests = [{"id": item.nodeid.split("/")[-1], "patches": [2]} for item in session.items]
-        with open(path, "a") as file:
-            file.write(json.dumps({"event": "collected", "tests": tests}) + "\\n")
-"""
 Steps = list[tuple[str, object]]
 BANNER: Steps = [("on", 0)]
 
@@ -143,28 +137,23 @@ class World:
         self.image = tmp_path / "image"
         suite = tmp_path / "toy"
         suite.mkdir()
-        (suite / "conftest.py").write_text(CONFTEST)
-        (suite / "test_toy.py").write_text("def test_one():\n    pass\n")
         self.suite = suite
         without_kvm(monkeypatch)
         monkeypatch.setattr(boot, "virtme_command", self._launch)
         monkeypatch.setattr(pipeline, "bring_kernel", self._kernel)
         for module in (tests_job, bench_job, walk_steps):
             monkeypatch.setattr(module, "SELFTESTS", suite)
-        self._profiles(monkeypatch)
+        monkeypatch.setattr(tests_job, "proc", SimpleNamespace(run=self._collect))
         self._walk(monkeypatch)
         self._kselftest(monkeypatch, tmp_path)
         self._size(monkeypatch)
 
-    def _profiles(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The suite's selection is the toy's, whatever the profile."""
-        arguments = tests_job.TestOptions.pytest
-
-        def pytest_(options: tests_job.TestOptions, plan: Plan) -> list[str]:
-            profile = replace(plan.profile, selection=(str(self.suite),))
-            return arguments(options, replace(plan, profile=profile))
-
-        monkeypatch.setattr(tests_job.TestOptions, "pytest", pytest_)
+    def _collect(self, command: Sequence[str], **options: Any) -> proc.Completed:
+        """In place of pytest on the host: tests/test_testrun.py has the real one."""
+        path = options["env"]["SECCOMP_LAB_EVENTS"]
+        row = {"event": "collected", "tests": [{"id": TEST, "patches": [2]}]}
+        Path(path).write_text(json.dumps(row) + "\n")
+        return proc.Completed(tuple(command), 0, "", "", 0.0)
 
     def _walk(self, monkeypatch: pytest.MonkeyPatch) -> None:
         series: Any = SimpleNamespace(

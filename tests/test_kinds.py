@@ -58,21 +58,21 @@ def test_a_run_is_whole(world: World, case: Case, capsys: pytest.CaptureFixture[
     assert (made.base.name, made.config.digest) == ("linux-7.3", "c1")
     assert made.patches
     assert made.toolchain
-    assert made.reproduce
+    _comes_back_from_journal_and_manifest(world, run)
+    line = made.reproduce.split()
+    assert line[0] == again_module.PROGRAM
+    assert _parsed(tuple(line[1:])) == _parsed(case.command), "the same parameters"
 
 
-@of_each_kind
-def test_it_all_comes_back_from_journal_and_manifest(world: World, case: Case) -> None:
-    world.run(case)
-    run = world.of(case)
+def _comes_back_from_journal_and_manifest(world: World, run: Run) -> None:
+    """Everything else is deleted, and `lab report` called."""
     before = _derived(run)
-    kept = {"journal.ndjson", "manifest.json"}
     for path in run.path.iterdir():
-        if path.name not in kept:
+        if path.name not in ("journal.ndjson", "manifest.json"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert run_cli(["report", run.id, "--cache", str(world.cache.root)]) == ExitCode.PASSED
     assert _derived(run) == before
-    assert before.keys() >= {HTML} | ({KINDS[case.kind].table} - {""})
+    assert before.keys() >= {HTML} | ({run.kind.table} - {""})
 
 
 def _derived(run: Run) -> dict[str, bytes]:
@@ -106,15 +106,6 @@ def test_a_run_that_is_broken_off_has_a_verdict(
     assert said in (run.path / HTML).read_text()
     if run.kind.suite or run.kind.parts:
         assert (run.path / JUNIT).is_file()
-
-
-@of_each_kind
-def test_the_reproduce_line_is_parsed_to_the_same_parameters(world: World, case: Case) -> None:
-    world.run(case)
-    line = world.of(case).manifest.reproduce.split()
-    assert line[0] == again_module.PROGRAM
-    asked, again = _parsed(case.command), _parsed(tuple(line[1:]))
-    assert again == asked
 
 
 def _parsed(words: tuple[str, ...]) -> tuple[str, Mapping[str, Any]]:

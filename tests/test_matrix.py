@@ -26,7 +26,7 @@ from lab.runs.kinds import MATRIX, SUITE
 from lab.runs.run import Run
 from lab.runs.rundir import HTML, JUNIT
 from tests.support import Recorder
-from tests.worlds import again
+from tests.worlds import again, with_tools
 
 OPTIONS = TestOptions(None, (), {})
 
@@ -74,6 +74,7 @@ def run(
 ) -> tuple[int, Suite, str]:
     """Run the matrix; its code, what ran, and what it printed."""
     suite = Suite(cache, {name.replace("_", "-"): end for name, end in ends.items()})
+    with_tools(monkeypatch)
     monkeypatch.setattr(matrix, "run_tests", suite)
     recorder = Recorder()
     code = matrix.run_matrix(Session(cache, recorder.ui), plans(names), OPTIONS, again, again)

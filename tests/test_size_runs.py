@@ -44,7 +44,7 @@ from lab.source.tree import TreeResult
 from tests.runs import make_run
 from tests.sizes import CLEAN, DIRTY, GROWN, SIZES, of, write
 from tests.support import CHANGES, Recorder, make_patches, make_repository
-from tests.worlds import again
+from tests.worlds import again, with_tools
 
 # --- the file, the text, the verdict ---------------------------------------------------------
 
@@ -102,6 +102,7 @@ def test_the_text_has_all_of_it() -> None:
 def request_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> run.SizeRequest:
     monkeypatch.setattr(run, "bring_source", lambda *_: None)
     monkeypatch.setattr(run, "touched", lambda _: ("kernel/a.o",))
+    with_tools(monkeypatch)
     return run.SizeRequest("linux-7.3", False, tmp_path, ARCHES[0])
 
 

@@ -29,6 +29,7 @@ from lab.runs.journal import Journal
 from lab.runs.kinds import SUITE, WALK
 from lab.runs.walk_table import OK, Cell
 from tests.support import make_kernel, make_patches, make_repository
+from tests.worlds import with_tools
 
 SECCOMP_C = Path("kernel/seccomp.c")
 
@@ -54,6 +55,7 @@ class World:
         configured: Any = None
         build = BuildResult(self.image, root, (), 1, 1.0, "6", True, root / "log")
         self.built = Kernel(configured, build, GuestArtifacts(root, "", ()))
+        with_tools(monkeypatch)
         monkeypatch.setattr(steps, "check_patch", lambda _, number: self.check(number))
         monkeypatch.setattr(steps, "_build", self._build)
         monkeypatch.setattr(steps, "_built", lambda _: Cell(OK, "1 s"))

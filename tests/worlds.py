@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from lab.kernel.build import BuildResult
 from lab.kernel.pipeline import Configured, Kernel, Stage
 from lab.kernel.plan import Plan
 from lab.kernel.userspace import GuestArtifacts
+from lab.runs import manifest
 
 PATCHES = (
     {"number": 1, "title": "Unproved", "file": "0001-a.patch", "patch_id": "a1", "applied": True},
@@ -52,12 +54,19 @@ def without_kvm(monkeypatch: pytest.MonkeyPatch, reason: str = "there is none") 
     """A host on which guests are emulated."""
     monkeypatch.setattr(kvm, "closed", lambda *_: reason)
     monkeypatch.setattr(kvm, "remembered", lambda *_: None)
+    with_tools(monkeypatch)
 
 
 def with_kvm(monkeypatch: pytest.MonkeyPatch) -> None:
     """A host on which a guest has been seen to run under KVM."""
     monkeypatch.setattr(kvm, "closed", lambda *_: "")
     monkeypatch.setattr(kvm, "remembered", lambda *_: KvmResult(True, "a guest ran"))
+    with_tools(monkeypatch)
+
+
+def with_tools(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host whose tools have been asked for their versions, which takes a program each."""
+    monkeypatch.setattr(manifest, "tools", SimpleNamespace(versions=lambda _: {"qemu": "7.2"}))
 
 
 def again(plan: Plan) -> Sequence[str]:
