@@ -28,10 +28,11 @@ from selftests.harness.asm import (
     ret,
 )
 from selftests.harness.bpf import prog_load
+from selftests.harness.patches import proves
 from selftests.harness.sys import errname, errno_of, no_new_privs, ptrace, syscall
 from selftests.harness.uapi import NR
 
-pytestmark = pytest.mark.patch(2)
+pytestmark = proves("program-type")
 
 Install = Callable[[int], int]
 

@@ -31,10 +31,11 @@ from selftests.harness.asm import (
     store_imm,
 )
 from selftests.harness.bpf import load_error, map_create, prog_load
+from selftests.harness.patches import proves
 from selftests.harness.sys import errno_of, no_new_privs, syscall
 from selftests.harness.uapi import DATA_SIZE, NR, SECCOMP_RET_ALLOW, data_arg
 
-pytestmark = pytest.mark.patch(2)
+pytestmark = proves("program-type")
 
 FIELDS = [(uapi.DATA_NR, 4), (uapi.DATA_ARCH, 4), (uapi.DATA_IP, 8)] + [
     (data_arg(index), 8) for index in range(6)

@@ -24,6 +24,7 @@ from selftests.harness.memory import (
     report_map,
 )
 from selftests.harness.objects import guest_file
+from selftests.harness.patches import proves
 from selftests.harness.privileges import SUID_DUMPABLE, UNPRIVILEGED_BPF, sysctl
 from selftests.harness.sys import address, buffer, prctl
 from selftests.harness.uapi import (
@@ -39,7 +40,7 @@ from selftests.harness.uapi import (
     BPF_FUNC_probe_read_user_str,
 )
 
-pytestmark = [pytest.mark.patch(10), pytest.mark.usefixtures("state_allowed")]
+pytestmark = [proves("user-memory"), pytest.mark.usefixtures("state_allowed")]
 
 BYTES, STRING = BPF_FUNC_probe_read_user, BPF_FUNC_probe_read_user_str
 both_helpers = pytest.mark.parametrize("helper", [BYTES, STRING], ids=["bytes", "string"])

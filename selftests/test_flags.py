@@ -13,6 +13,7 @@ import pytest
 from selftests.harness import child, seccomp, uapi
 from selftests.harness.asm import classic_ret, on_syscall, ret
 from selftests.harness.bpf import prog_load
+from selftests.harness.patches import proves
 from selftests.harness.sys import buffer, errno_of, error_of, no_new_privs, prctl, syscall
 from selftests.harness.uapi import (
     NR,
@@ -25,7 +26,7 @@ from selftests.harness.uapi import (
     SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
 )
 
-pytestmark = pytest.mark.patch(2)
+pytestmark = proves("program-type")
 
 DENY = on_syscall(NR.getppid, *ret(uapi.SECCOMP_RET_ERRNO | errno.EDOM))
 

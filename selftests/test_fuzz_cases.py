@@ -17,6 +17,7 @@ import pytest
 
 from selftests.harness import privileges
 from selftests.harness.objects import guest_file
+from selftests.harness.patches import proves
 
 CASES = sorted(Path(__file__).with_name("fuzz_cases").glob("*.json"))
 SECONDS = 80.0
@@ -70,7 +71,7 @@ def replay(case: dict[str, Any], path: Path, *options: str) -> dict[str, Any]:
     return told
 
 
-@pytest.mark.patch(2, 7, 8, 9, 10, 12)
+@proves("program-type", "map-restriction", "tier-1", "yama", "user-memory", "task-storage")
 @pytest.mark.parametrize("saved", CASES, ids=lambda path: path.stem)
 def test_a_saved_case_shows_nothing(saved: Path, tmp_path: Path) -> None:
     """Each saved case comes to what is expected of it, and breaks no rule."""
@@ -91,7 +92,7 @@ def test_a_saved_case_shows_nothing(saved: Path, tmp_path: Path) -> None:
     assert seen == expected, told
 
 
-@pytest.mark.patch(2)
+@proves("program-type")
 def test_a_wrong_translation_is_found(tmp_path: Path) -> None:
     """The comparison of the two languages has teeth: a wrong comparison shows as a mismatch."""
     content = json.loads(Path(CASES[0].parent, "greater-is-not-equal.json").read_text())
@@ -99,7 +100,7 @@ def test_a_wrong_translation_is_found(tmp_path: Path) -> None:
     assert told["finding"] == "mismatch"
 
 
-@pytest.mark.patch(2, 7, 8, 9, 10, 12)
+@proves("program-type", "map-restriction", "tier-1", "yama", "user-memory", "task-storage")
 def test_a_block_of_random_filters_shows_nothing() -> None:
     """128 random programs, by loaders of every tier, show nothing, and not all are refused."""
     status, events = fuzz("run", "4", "0", "128", "60")

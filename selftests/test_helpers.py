@@ -37,6 +37,7 @@ from selftests.harness.helper_table import (
     grants_of,
 )
 from selftests.harness.kernel_btf import function_id
+from selftests.harness.patches import proves
 from selftests.harness.sys import address, buffer, errno_of, error_of, no_new_privs
 from selftests.harness.uapi import (
     BPF_PROG_LOAD,
@@ -51,7 +52,7 @@ from selftests.harness.uapi import (
     BPF_FUNC_get_current_uid_gid,
 )
 
-pytestmark = [pytest.mark.patch(2, 10), pytest.mark.usefixtures("state_allowed")]
+pytestmark = [proves("program-type", "user-memory"), pytest.mark.usefixtures("state_allowed")]
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from selftests.harness.asm import (
     store,
 )
 from selftests.harness.bpf import Map, map_create, prog_load
+from selftests.harness.patches import proves
 from selftests.harness.privileges import (
     CLONE_NEWPID,
     CLONE_NEWUSER,
@@ -41,7 +42,7 @@ from selftests.harness.uapi import (
     BPF_FUNC_get_current_uid_gid,
 )
 
-pytestmark = [pytest.mark.patch(2), pytest.mark.usefixtures("everybody_may_load")]
+pytestmark = [proves("program-type"), pytest.mark.usefixtures("everybody_may_load")]
 
 USER = 1234
 PID, UID = BPF_FUNC_get_current_pid_tgid, BPF_FUNC_get_current_uid_gid

@@ -27,6 +27,7 @@ from selftests.harness.asm import (
     ret,
 )
 from selftests.harness.bpf import BpfError, Prog, ids, map_create, prog_load
+from selftests.harness.patches import proves
 from selftests.harness.sys import address, buffer, errname, no_new_privs, syscall
 from selftests.harness.uapi import (
     NR,
@@ -38,9 +39,9 @@ from selftests.harness.uapi import (
     SECCOMP_RET_ERRNO,
 )
 
-EXTENDED_FILTER = pytest.mark.patch(2)
-PRECEDENCE = pytest.mark.patch(1)
-BOTH = pytest.mark.patch(1, 2)
+EXTENDED_FILTER = proves("program-type")
+PRECEDENCE = proves("error-order")
+BOTH = proves("error-order", "program-type")
 
 DENY = on_syscall(NR.getppid, *ret(SECCOMP_RET_ERRNO | errno.EDOM))
 CLOSED = 999

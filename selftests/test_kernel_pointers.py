@@ -37,10 +37,11 @@ from selftests.harness.asm import (
 )
 from selftests.harness.bpf import BpfError, Map, Prog, map_create, prog_load
 from selftests.harness.btf import FuncInfo
+from selftests.harness.patches import proves
 from selftests.harness.sys import errno_of, no_new_privs
 from selftests.harness.uapi import CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN, CAP_SYS_PTRACE, NR
 
-pytestmark = [pytest.mark.patch(2, 10), pytest.mark.usefixtures("state_allowed")]
+pytestmark = [proves("program-type", "user-memory"), pytest.mark.usefixtures("state_allowed")]
 
 SEEN = uapi.SECCOMP_RET_ERRNO | 7
 WITHHELD = (

@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 
-import pytest
-
 from selftests.harness import child, privileges, seccomp, uapi
 from selftests.harness.asm import (
     R0,
@@ -29,10 +27,11 @@ from selftests.harness.asm import (
     ret,
 )
 from selftests.harness.bpf import load_error, prog_load
+from selftests.harness.patches import proves
 from selftests.harness.sys import errno_of, no_new_privs
 from selftests.harness.uapi import CAP_BPF, NR, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, data_arg
 
-pytestmark = pytest.mark.patch(2)
+pytestmark = proves("program-type")
 
 MAX_INSNS_PER_PATH = 32768
 """256 KB of 8-byte instructions: kernel/seccomp.c."""

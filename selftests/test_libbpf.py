@@ -9,10 +9,11 @@ import sys
 import pytest
 
 from selftests.harness import child, objects, seccomp, uapi
+from selftests.harness.patches import proves
 from selftests.harness.sys import errno_of, no_new_privs
 from selftests.harness.uapi import BPF_PROG_TYPE_SECCOMP, NR
 
-pytestmark = pytest.mark.patch(2, 4)
+pytestmark = proves("program-type", "libbpf")
 
 
 def test_the_section_gives_the_type() -> None:

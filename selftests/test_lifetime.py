@@ -6,16 +6,15 @@ import errno
 import os
 import time
 
-import pytest
-
 from selftests.harness import bpf, child, mounts, seccomp, uapi
 from selftests.harness.asm import R1, Source, load, map_value, on_syscall, ret
 from selftests.harness.bpf import Map, Prog, map_create, prog_load
 from selftests.harness.lifetimes import eventually, maps, progs
+from selftests.harness.patches import proves
 from selftests.harness.sys import errno_of, error_of, no_new_privs
 from selftests.harness.uapi import NR, SECCOMP_RET_ERRNO
 
-pytestmark = pytest.mark.patch(2)
+pytestmark = proves("program-type")
 
 PURE = on_syscall(NR.getppid, *ret(SECCOMP_RET_ERRNO | errno.EDOM))
 

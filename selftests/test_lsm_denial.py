@@ -45,6 +45,7 @@ from selftests.harness.bpf import BpfError, Map, Prog, map_create, prog_load
 from selftests.harness.features import LACKS, Lacks
 from selftests.harness.lsm import Denier
 from selftests.harness.objects import BpfObject
+from selftests.harness.patches import proves
 from selftests.harness.privileges import PTRACE_SCOPE, UNPRIVILEGED_BPF, set_sysctl, sysctl
 from selftests.harness.sys import errno_of, no_new_privs
 from selftests.harness.uapi import (
@@ -114,7 +115,7 @@ def assert_denied(verdict: Verdict, what: str) -> None:
 # Yama
 
 
-@pytest.mark.patch(8, 9)
+@proves("tier-1", "yama")
 @pytest.mark.parametrize("may_ptrace", [True, False], ids=["CAP_SYS_PTRACE", "no_CAP_SYS_PTRACE"])
 @pytest.mark.parametrize("scope", [0, 1, 2])
 def test_yama_allows_state_by_ptrace_scope(scope: int, may_ptrace: bool) -> None:
@@ -129,7 +130,7 @@ def test_yama_allows_state_by_ptrace_scope(scope: int, may_ptrace: bool) -> None
         assert_denied(stateful, "helpers")
 
 
-@pytest.mark.patch(8, 9)
+@proves("tier-1", "yama")
 def test_yama_looks_at_the_loaders_own_namespace() -> None:
     """In scope 2 CAP_SYS_PTRACE in a user namespace of one's own is enough for state."""
 
@@ -143,7 +144,7 @@ def test_yama_looks_at_the_loaders_own_namespace() -> None:
         assert_denied(privileges.as_user(lambda: loading(STATEFUL)), "helpers")
 
 
-@pytest.mark.patch(8, 9)
+@proves("tier-1", "yama")
 @LAST
 def test_yama_scope_3_denies_state_to_root_too() -> None:
     """Scope 3, which stays until reboot, refuses state to all, and pure filters to nobody."""
@@ -159,7 +160,7 @@ def test_yama_scope_3_denies_state_to_root_too() -> None:
     assert_denied(stateful, "helpers")
 
 
-@pytest.mark.patch(7, 8, 9)
+@proves("map-restriction", "tier-1", "yama")
 @LAST
 def test_yama_scope_3_denies_a_map_to_any_loader() -> None:
     """In scope 3 a map is refused without CAP_SYS_PTRACE, with it, and with all capabilities."""
@@ -173,7 +174,7 @@ def test_yama_scope_3_denies_a_map_to_any_loader() -> None:
         assert_denied(privileges.as_user(with_map, *caps), "maps")
 
 
-@pytest.mark.patch(7, 8, 9)
+@proves("map-restriction", "tier-1", "yama")
 @LAST
 def test_yama_scope_3_denies_maps_in_maps_to_root() -> None:
     """Attack: reach a map through a map. In scope 3 neither the outer one nor the inner one, looked
@@ -190,7 +191,7 @@ def test_yama_scope_3_denies_maps_in_maps_to_root() -> None:
         assert_denied(seen, "maps")
 
 
-@pytest.mark.patch(2)
+@proves("program-type")
 @pytest.mark.irrevocable(80)
 def test_an_ordinary_user_never_loads_again_after_sysctl_1() -> None:
     """unprivileged_bpf_disabled=1 stays until reboot: EPERM without CAP_BPF, as before with it."""
@@ -219,14 +220,14 @@ class Thing:
     """Something that is state: ``what`` the log calls it, and how a filter would use it.
 
     ``unless``: what the verifier says instead, to a loader who is denied nothing, where the
-    kernel's configuration lacks something for it. ``patches``: of the series, that it takes.
+    kernel's configuration lacks something for it. ``proves``: the patches that it takes.
     """
 
     name: str
     what: str
     build: Callable[[], Load] = field(repr=False)
     unless: str = ""
-    patches: tuple[int, ...] = (7,)
+    proves: tuple[str, ...] = ("map-restriction",)
 
 
 ALLOW = ret(SECCOMP_RET_ALLOW)
@@ -394,8 +395,8 @@ def maps_in_maps() -> list[Load]:
     return found
 
 
-MEMORY = (7, 10)
-"""Before patch 10 no loader is allowed what leads to memory."""
+MEMORY = ("map-restriction", "user-memory")
+"""Without user-memory no loader is allowed what leads to memory."""
 
 THINGS = (
     Thing("map_by_descriptor", "maps", _map_by_fd),
@@ -406,8 +407,8 @@ THINGS = (
     Thing("value_written", "maps", _value_written),
     Thing("value_by_index", "maps", _value_by_index),
     Thing("constant_read", "maps", _constant_read),
-    Thing("map_field", "maps", _map_field, patches=MEMORY),
-    Thing("arena", "maps", _arena, patches=MEMORY),
+    Thing("map_field", "maps", _map_field, proves=MEMORY),
+    Thing("arena", "maps", _arena, proves=MEMORY),
     Thing("insn_array", "maps", _insn_array),
     Thing("tail_call", "maps", _tail_call),
     Thing("ring_buffer", "maps", _ring_buffer),
@@ -417,7 +418,7 @@ THINGS = (
     Thing("outer_map_bound_and_not_mentioned", "maps", _outer_map_not_mentioned),
     Thing("helper", "helpers", _helper),
     Thing("helper_in_function", "helpers", _helper_in_function),
-    Thing("user_memory", "maps", _memory, patches=MEMORY),
+    Thing("user_memory", "maps", _memory, proves=MEMORY),
     # Variables have known addresses with CONFIG_KALLSYMS_ALL only.
     Thing(
         "kernel_variable",
@@ -426,16 +427,13 @@ THINGS = (
         "failed to find the address",
         MEMORY,
     ),
-    Thing("kernel_function_address", "kernel variables", _kernel_function_address, patches=MEMORY),
+    Thing("kernel_function_address", "kernel variables", _kernel_function_address, proves=MEMORY),
 )
 
 
 def each_of(things: Iterable[Thing]) -> pytest.MarkDecorator:
     """A test for each, with the patches that it takes."""
-    params = [
-        pytest.param(thing, id=thing.name, marks=pytest.mark.patch(*thing.patches))
-        for thing in things
-    ]
+    params = [pytest.param(thing, id=thing.name, marks=proves(*thing.proves)) for thing in things]
     return pytest.mark.parametrize("thing", params)
 
 
@@ -452,7 +450,7 @@ def attempt(thing: Thing, *more: int) -> Verdict:
     return verdict(lambda: loaded(ready))
 
 
-@pytest.mark.patch(7, 8, 9)
+@proves("map-restriction", "tier-1", "yama")
 @each_of(THINGS)
 def test_each_kind_of_state_is_refused_and_named(thing: Thing) -> None:
     """What loads while nothing denies it is EACCES when denied, and the log says what and why."""
@@ -464,7 +462,7 @@ def test_each_kind_of_state_is_refused_and_named(thing: Thing) -> None:
     assert_denied(denied, thing.what)
 
 
-@pytest.mark.patch(2, 8, 9)
+@proves("program-type", "tier-1", "yama")
 def test_kernel_functions_are_refused_denied_or_not() -> None:
     """A kfunc call is EACCES for root and for a loader without state alike, by name in the log."""
     privileges.need_jit()
@@ -480,7 +478,7 @@ def test_kernel_functions_are_refused_denied_or_not() -> None:
 OBJECTS = ("globals", "path_guard", "task_storage")
 
 
-@pytest.mark.patch(7, 8, 9, 10, 12)
+@proves("map-restriction", "tier-1", "yama", "user-memory", "task-storage")
 @pytest.mark.parametrize("name", OBJECTS)
 def test_c_filters_with_state_are_refused(name: str) -> None:
     """A filter in C with global variables or maps does not load for who is denied state."""
@@ -499,7 +497,7 @@ def test_c_filters_with_state_are_refused(name: str) -> None:
         assert child.run(case) == errno.EACCES
 
 
-@pytest.mark.patch(8, 9)
+@proves("tier-1", "yama")
 def test_a_pure_c_filter_loads_and_works_for_who_is_denied_state() -> None:
     """Context, arithmetic, a bounded loop and functions are left to everybody."""
 
@@ -517,7 +515,7 @@ def test_a_pure_c_filter_loads_and_works_for_who_is_denied_state() -> None:
 # Installing
 
 
-@pytest.mark.patch(6, 8, 9)
+@proves("lsm-hook", "tier-1", "yama")
 def test_a_filter_with_state_is_asked_about_again_when_installed() -> None:
     """Loaded while allowed: EPERM for who is denied when it is installed, a pure one goes."""
 
@@ -533,7 +531,7 @@ def test_a_filter_with_state_is_asked_about_again_when_installed() -> None:
     assert child.run(case) == {"pure": 0, "stateful": errno.EPERM, "may ptrace": 0}
 
 
-@pytest.mark.patch(7, 8, 9)
+@proves("map-restriction", "tier-1", "yama")
 @each_of(thing for thing in THINGS if not thing.unless)
 def test_each_kind_of_state_is_noticed_when_installed(thing: Thing) -> None:
     """A filter that uses any one of these things counts as having state: EPERM when denied."""
@@ -548,7 +546,7 @@ def test_each_kind_of_state_is_noticed_when_installed(thing: Thing) -> None:
     assert child.run(case) == errno.EPERM
 
 
-@pytest.mark.patch(8, 9)
+@proves("tier-1", "yama")
 @pytest.mark.irrevocable(89)
 def test_a_filter_loaded_in_scope_0_is_not_installed_in_scope_3() -> None:
     """Loaded under ptrace_scope 0, installed under 3: EPERM, even for root; a pure one goes."""
@@ -565,7 +563,7 @@ def test_a_filter_loaded_in_scope_0_is_not_installed_in_scope_3() -> None:
     assert (set(refused), taken) == ({errno.EPERM}, 0)
 
 
-@pytest.mark.patch(8, 9)
+@proves("tier-1", "yama")
 def test_an_installed_filter_keeps_its_state_when_that_is_denied_later() -> None:
     """Denial is about loading and installing: a filter in place goes on counting."""
 
@@ -598,7 +596,7 @@ def denier() -> Iterator[Denier]:
         yield attached
 
 
-@pytest.mark.patch(6, 8)
+@proves("lsm-hook", "tier-1")
 def test_a_bpf_lsm_program_denies_state(denier: Denier) -> None:
     """A BPF program on the hook seccomp_extended refuses state to root, and leaves pure filters."""
 
@@ -615,7 +613,7 @@ def test_a_bpf_lsm_program_denies_state(denier: Denier) -> None:
     assert (installed, answer) == (0, 7)
 
 
-@pytest.mark.patch(6, 8)
+@proves("lsm-hook", "tier-1")
 def test_a_bpf_lsm_program_denies_installing(denier: Denier) -> None:
     """The hook is asked about the task that installs, and only if the filter has state."""
 
@@ -640,7 +638,7 @@ def _reading_by_number() -> tuple[list[Source], btf.FuncInfo]:
     return program, btf.untrusted_argument(program, "peek")
 
 
-@pytest.mark.patch(7, 8, 10)
+@proves("map-restriction", "tier-1", "user-memory")
 def test_kernel_pointers_are_refused_where_state_is_denied(denier: Denier) -> None:
     """Root may follow them, unless an LSM denies him state: EACCES at load, EPERM afterwards."""
 
@@ -664,7 +662,7 @@ MUCH = on_syscall(
 """A filter with 200 calls of helpers: the verifier asks for each prototype twice."""
 
 
-@pytest.mark.patch(6, 8)
+@proves("lsm-hook", "tier-1")
 def test_the_lsm_is_asked_once_per_load(denier: Denier) -> None:
     """However much a program uses, its loader is asked about once."""
 
@@ -679,7 +677,7 @@ def test_the_lsm_is_asked_once_per_load(denier: Denier) -> None:
     assert child.run(case) == [1, 1]
 
 
-@pytest.mark.patch(6, 8)
+@proves("lsm-hook", "tier-1")
 def test_a_verdict_that_changes_each_time_is_the_same_within_a_load(denier: Denier) -> None:
     """With an LSM that denies every second question, every second load fails as a whole."""
 
@@ -715,7 +713,7 @@ def _report_loads(cpu: int, writer: int) -> None:
     os.write(writer, pickle.dumps(_load_for_a_while(cpu)))
 
 
-@pytest.mark.patch(8, 9)
+@proves("tier-1", "yama")
 def test_a_verdict_that_flips_during_loads_does_no_harm() -> None:
     """While ptrace_scope goes 0, 2, 0 ... loads end in 0 or EACCES, and the kernel stays clean."""
     tainted = Path("/proc/sys/kernel/tainted").read_text()

@@ -39,10 +39,11 @@ from selftests.harness.asm import (
 )
 from selftests.harness.bpf import BpfError, Map, Prog, map_create, prog_load
 from selftests.harness.objects import BpfObject
+from selftests.harness.patches import proves
 from selftests.harness.sys import errno_of, no_new_privs, syscall
 from selftests.harness.uapi import NR, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, data_arg
 
-pytestmark = [pytest.mark.patch(2), pytest.mark.usefixtures("state_allowed")]
+pytestmark = [proves("program-type"), pytest.mark.usefixtures("state_allowed")]
 
 
 def install(prog: Prog) -> None:
@@ -247,7 +248,7 @@ def test_a_filter_reports_through_a_ring_buffer() -> None:
 EDQUOT = errno.EDQUOT
 
 
-@pytest.mark.patch(4)
+@proves("libbpf")
 def test_global_variables_of_a_c_filter() -> None:
     """.rodata, .data and .bss work: a constant set before the load, a budget, a counter."""
 

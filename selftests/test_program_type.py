@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 
-import pytest
-
 from selftests.harness import child, seccomp
 from selftests.harness.asm import on_syscall, ret
 from selftests.harness.bpf import prog_load
+from selftests.harness.patches import proves
 from selftests.harness.sys import errno_of, no_new_privs
 from selftests.harness.uapi import NR, SECCOMP_RET_ERRNO
 
-pytestmark = pytest.mark.patch(2)
+pytestmark = proves("program-type")
 
 
 def test_an_installed_filter_decides_after_its_descriptor_is_closed() -> None:

@@ -11,9 +11,10 @@ import pytest
 from selftests.harness import bpf, child, kernel_btf, objects, privileges, uapi
 from selftests.harness.asm import R0, Insn, call, call_kfunc, exit_, mov, ret
 from selftests.harness.bpf import BpfError, Prog, prog_load
+from selftests.harness.patches import proves
 from selftests.harness.uapi import SECCOMP_RET_ALLOW
 
-pytestmark = pytest.mark.patch(2)
+pytestmark = proves("program-type")
 
 
 def pure() -> Prog:
@@ -65,7 +66,7 @@ def test_kernel_functions_are_refused() -> None:
     assert "calling kernel function bpf_rcu_read_lock is not allowed" in refused.value.log
 
 
-@pytest.mark.patch(4)
+@proves("libbpf")
 def test_functions_cannot_be_replaced() -> None:
     """An extension (freplace) of a filter's global function is refused at load."""
     target = objects.load_object("pure_global")

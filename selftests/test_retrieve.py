@@ -11,15 +11,14 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-import pytest
-
 from selftests.harness import child, privileges, seccomp, uapi
 from selftests.harness.asm import classic_ret, on_syscall, ret
 from selftests.harness.bpf import Prog, object_id, prog_load
+from selftests.harness.patches import proves
 from selftests.harness.sys import errno_of, error_of, no_new_privs, ptrace
 from selftests.harness.uapi import NR, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO
 
-pytestmark = pytest.mark.patch(3)
+pytestmark = proves("retrieval")
 
 DENY = on_syscall(NR.getppid, *ret(SECCOMP_RET_ERRNO | errno.EDOM))
 CLASSIC = "classic"

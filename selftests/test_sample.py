@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import subprocess
 
-import pytest
-
 from selftests.harness import objects
+from selftests.harness.patches import proves
 
 
-@pytest.mark.patch(2, 4, 5)
+@proves("program-type", "libbpf", "sample")
 def test_the_sample_denies_close_999_only() -> None:
     """samples/bpf/test_seccomp: close(111) is EBADF, close(999) is EPERM, and its map says one."""
     program = objects.guest_file("test_seccomp")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from selftests import conftest
-from selftests.harness import features
+from selftests.harness import features, patches
 from selftests.harness.document import SECURITY_MODEL, named_tests
+from selftests.harness.patches import proves
 
-pytestmark = pytest.mark.patch(*range(1, 13))
+pytestmark = proves(*patches.BY_NAME)
 
 
 @pytest.mark.irrevocable(1000)

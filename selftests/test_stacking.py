@@ -24,10 +24,11 @@ from selftests.harness.asm import (
     ret,
 )
 from selftests.harness.bpf import Map, map_create, prog_load
+from selftests.harness.patches import proves
 from selftests.harness.sys import errno_of, no_new_privs
 from selftests.harness.uapi import NR, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO
 
-pytestmark = pytest.mark.patch(2)
+pytestmark = proves("program-type")
 
 SOFT = SECCOMP_RET_ERRNO | errno.EDOM
 LOG = uapi.SECCOMP_RET_LOG

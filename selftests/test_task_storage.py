@@ -29,10 +29,11 @@ from selftests.harness.asm import (
 )
 from selftests.harness.bpf import BpfError, Map, Prog, prog_load, raw_tracepoint_open
 from selftests.harness.objects import BpfObject, guest_file, load_object
+from selftests.harness.patches import proves
 from selftests.harness.sys import buffer, errno_of, no_new_privs, syscall
 from selftests.harness.uapi import NR, SECCOMP_RET_ALLOW
 
-pytestmark = [pytest.mark.patch(11, 12), pytest.mark.usefixtures("state_allowed")]
+pytestmark = [proves("null-task", "task-storage"), pytest.mark.usefixtures("state_allowed")]
 
 # Requests and answer of bpf/task_storage.bpf.c and bpf/task_storage_thread.bpf.c.
 COUNT, LOOK, FORGET, COUNT_SELF, LOOK_SELF = 1, 2, 3, 4, 5

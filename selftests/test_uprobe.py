@@ -21,11 +21,12 @@ import pytest
 from selftests.harness import child, memory, newer, seccomp, uapi
 from selftests.harness.asm import classic_ret, ret
 from selftests.harness.bpf import Fd, Prog, prog_load
+from selftests.harness.patches import proves
 from selftests.harness.sys import buffer, no_new_privs, syscall
 from selftests.harness.uapi import NR
 
 pytestmark = [
-    pytest.mark.patch(2),
+    proves("program-type"),
     pytest.mark.skipif(not NR.always_allowed, reason="no such system calls here"),
 ]
 

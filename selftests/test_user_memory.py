@@ -52,6 +52,7 @@ from selftests.harness.memory import (
     report_map,
 )
 from selftests.harness.objects import BpfObject
+from selftests.harness.patches import proves
 from selftests.harness.sys import address, buffer, no_new_privs, syscall
 from selftests.harness.uapi import (
     CAP_BPF,
@@ -66,7 +67,7 @@ from selftests.harness.uapi import (
     data_arg,
 )
 
-pytestmark = [pytest.mark.patch(10), pytest.mark.usefixtures("state_allowed")]
+pytestmark = [proves("user-memory"), pytest.mark.usefixtures("state_allowed")]
 
 BYTES, STRING = BPF_FUNC_probe_read_user, BPF_FUNC_probe_read_user_str
 both_helpers = pytest.mark.parametrize("helper", [BYTES, STRING], ids=["bytes", "string"])

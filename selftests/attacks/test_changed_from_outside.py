@@ -34,10 +34,11 @@ from selftests.harness.asm import (
 from selftests.harness.bpf import Prog, map_create, prog_load
 from selftests.harness.lifetimes import eventually, maps
 from selftests.harness.maps_in_maps import INNER, NEITHER, OUTER, looking_through
+from selftests.harness.patches import proves
 from selftests.harness.sys import errno_of, no_new_privs
 from selftests.harness.uapi import NR, SECCOMP_RET_ERRNO
 
-pytestmark = [pytest.mark.patch(2), pytest.mark.usefixtures("state_allowed")]
+pytestmark = [proves("program-type"), pytest.mark.usefixtures("state_allowed")]
 
 CALLS = 3000
 

@@ -18,10 +18,11 @@ import pytest
 from selftests.harness import child, seccomp
 from selftests.harness.features import RETRIEVAL, Lacks
 from selftests.harness.objects import BpfObject
+from selftests.harness.patches import proves
 from selftests.harness.sys import errno_of, no_new_privs
 from selftests.harness.uapi import NR
 
-pytestmark = [pytest.mark.patch(11, 12), pytest.mark.usefixtures("state_allowed")]
+pytestmark = [proves("null-task", "task-storage"), pytest.mark.usefixtures("state_allowed")]
 
 SPENT = errno.EDOM
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")

@@ -13,6 +13,7 @@ from selftests.harness.asm import R1, R2, atomic_add, map_value, mov, on_syscall
 from selftests.harness.bpf import Map, map_create, prog_load
 from selftests.harness.lifetimes import eventually, maps, progs
 from selftests.harness.objects import BpfObject
+from selftests.harness.patches import proves
 from selftests.harness.storm import Filters
 from selftests.harness.sys import errno_of, no_new_privs
 from selftests.harness.uapi import NR
@@ -55,7 +56,7 @@ def storm(calls: int) -> int:
     return wrong
 
 
-@pytest.mark.patch(2)
+@proves("program-type")
 def test_no_call_of_a_fork_storm_goes_uncounted() -> None:
     """Every child is filtered from its first call, also by filters installed between bursts."""
     before = progs(), maps()
@@ -82,7 +83,7 @@ def test_no_call_of_a_fork_storm_goes_uncounted() -> None:
 WAYS = {"TSYNC": "+" * 24, "without": "-" * 24, "mixed": "+--" * 7 + "+++"}
 
 
-@pytest.mark.patch(2)
+@proves("program-type")
 @pytest.mark.parametrize("tsync", WAYS.values(), ids=WAYS.keys())
 def test_filters_are_installed_in_the_middle_of_a_fork_storm(tsync: str) -> None:
     """Attack: be forked by one thread while another installs. Whoever was forked after a filter
@@ -112,7 +113,7 @@ def test_filters_are_installed_in_the_middle_of_a_fork_storm(tsync: str) -> None
     assert eventually(lambda: progs() <= before[0] and maps() <= before[1])
 
 
-@pytest.mark.patch(12)
+@proves("task-storage")
 def test_storage_of_a_fork_storm_goes_with_its_tasks() -> None:
     """Each process counts from one in storage of its own, and the storage is freed with it."""
     before = maps()

@@ -41,6 +41,7 @@ from selftests.harness.bpf import Map, Prog, map_create, prog_load
 from selftests.harness.handing import ROUTES, Route, from_namespace, from_user, prog_by_id, routes
 from selftests.harness.memory import filtered_by, load_reader, report_map
 from selftests.harness.objects import guest_file
+from selftests.harness.patches import proves
 from selftests.harness.privileges import (
     CLONE_NEWPID,
     CLONE_NEWUSER,
@@ -88,7 +89,7 @@ UID, PID = uapi.BPF_FUNC_get_current_uid_gid, uapi.BPF_FUNC_get_current_pid_tgid
 # Out of a namespace, and from user to user
 
 
-@pytest.mark.patch(10)
+@proves("user-memory")
 @routes
 def test_the_right_to_read_comes_over_every_way_with_its_loader(
     route: Route, bpffs_for_all: Path
@@ -106,7 +107,7 @@ def test_the_right_to_read_comes_over_every_way_with_its_loader(
     assert child.run(case) == -errno.EPERM
 
 
-@pytest.mark.patch(6, 8)
+@proves("lsm-hook", "tier-1")
 @routes
 def test_state_is_asked_about_again_however_the_program_has_come(
     route: Route, bpffs_for_all: Path
@@ -135,7 +136,7 @@ def test_state_is_asked_about_again_however_the_program_has_come(
         assert child.run(lambda: case(denier)) == (errno.EPERM, 1, 0, 1, 0)
 
 
-@pytest.mark.patch(2)
+@proves("program-type")
 @routes
 def test_processes_are_called_what_they_are_called_below(route: Route, bpffs_for_all: Path) -> None:
     """Attack: learn ids of the pid namespaces above. A program out of a namespace says 1 of the
@@ -203,7 +204,7 @@ def chained(target: Callable[[], Prog], from_above: bool, directory: Path) -> tu
     return first, table
 
 
-@pytest.mark.patch(10)
+@proves("user-memory")
 @pytest.mark.parametrize("target_from_above", [True, False], ids=["into above", "into below"])
 def test_a_tail_call_neither_lends_nor_takes_the_right_to_read(
     target_from_above: bool, bpffs_for_all: Path
@@ -220,7 +221,7 @@ def test_a_tail_call_neither_lends_nor_takes_the_right_to_read(
     assert child.run(case) == (0 if target_from_above else -errno.EPERM)
 
 
-@pytest.mark.patch(2)
+@proves("program-type")
 @pytest.mark.parametrize("target_from_above", [True, False], ids=["into above", "into below"])
 def test_a_tail_call_changes_nothing_about_ids(
     target_from_above: bool, bpffs_for_all: Path
@@ -338,7 +339,7 @@ LOADERS: dict[str, tuple[tuple[int, ...], bool, bool]] = {
 """Capabilities, whether they are those in a namespace of the loader's own, and if he may read."""
 
 
-@pytest.mark.patch(10)
+@proves("user-memory")
 @descents
 @pytest.mark.parametrize(
     ("caps", "own_namespace", "may_read"), LOADERS.values(), ids=LOADERS.keys()
@@ -369,7 +370,7 @@ def test_an_inherited_program_reads_what_its_loader_may(
         assert seen == memory.refused(errno.EPERM)
 
 
-@pytest.mark.patch(6, 8, 10)
+@proves("lsm-hook", "tier-1", "user-memory")
 @descents
 def test_an_heir_is_asked_about_before_he_installs(descent: Descent) -> None:
     """Attack: inherit a filter with state that was loaded before an LSM denied it. The heir is
@@ -389,7 +390,7 @@ def test_an_heir_is_asked_about_before_he_installs(descent: Descent) -> None:
         assert child.run(lambda: case(denier)) == (errno.EPERM, 1, 0)
 
 
-@pytest.mark.patch(2)
+@proves("program-type")
 @descents
 @pytest.mark.parametrize("caps", [(), (CAP_BPF,)], ids=["no_capability", "CAP_BPF"])
 def test_an_heir_is_called_what_his_own_namespace_calls_him(
@@ -430,7 +431,7 @@ def holding(become: Callable[[], object]) -> Iterator[tuple[int, int, int]]:
     os.close(done)
 
 
-@pytest.mark.patch(2)
+@proves("program-type")
 def test_proc_does_not_open_a_program_again(bpffs_for_all: Path) -> None:
     """Attack: open /proc/PID/fd/N, by root and of a process that is his to do with what he likes.
 
@@ -487,7 +488,7 @@ ATTACKERS: dict[str, Callable[[], object]] = {
 }
 
 
-@pytest.mark.patch(2)
+@proves("program-type")
 @pytest.mark.parametrize("become", ATTACKERS.values(), ids=ATTACKERS.keys())
 def test_nobody_without_cap_sys_admin_opens_a_program_by_id(
     become: Callable[[], object],
@@ -518,7 +519,7 @@ def test_nobody_without_cap_sys_admin_opens_a_program_by_id(
     assert child.run(lambda: case(admin)) == (0, 0)
 
 
-@pytest.mark.patch(2)
+@proves("program-type")
 def test_nobody_below_takes_a_program_from_above() -> None:
     """Attack: take a program that may read everything from a process above, all-powerful below.
 

@@ -18,10 +18,11 @@ import pytest
 from selftests.harness import child, privileges, seccomp, uapi
 from selftests.harness.asm import R1, Source, jump_if, load, map_value, on_syscall, ret
 from selftests.harness.bpf import Map, bpf, map_create, prog_load
+from selftests.harness.patches import proves
 from selftests.harness.sys import errno_of, error_of, no_new_privs
 from selftests.harness.uapi import NR
 
-pytestmark = [pytest.mark.patch(2), pytest.mark.usefixtures("state_allowed")]
+pytestmark = [proves("program-type"), pytest.mark.usefixtures("state_allowed")]
 
 CLOSED, OPEN = errno.EDOM, 0
 

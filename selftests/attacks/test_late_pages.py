@@ -18,10 +18,11 @@ import pytest
 
 from selftests.harness import child, fuse, memory, uapi
 from selftests.harness.memory import PAGE, Reading, filtered_by, load_reader, map_pages, report_map
+from selftests.harness.patches import proves
 from selftests.harness.sys import syscall
 from selftests.harness.uapi import NR
 
-pytestmark = [pytest.mark.patch(10), pytest.mark.usefixtures("state_allowed")]
+pytestmark = [proves("user-memory"), pytest.mark.usefixtures("state_allowed")]
 
 helpers = pytest.mark.parametrize(
     "helper",

@@ -42,11 +42,12 @@ from selftests.harness.bpf import Map, Prog, bpf, load_error, map_create, prog_l
 from selftests.harness.lifetimes import eventually, maps, progs
 from selftests.harness.maps_in_maps import INNER, NEITHER, OUTER, first_of, looking_through
 from selftests.harness.objects import BpfObject
+from selftests.harness.patches import proves
 from selftests.harness.privileges import UNPRIVILEGED_BPF, sysctl
 from selftests.harness.sys import errno_of, error_of, no_new_privs
 from selftests.harness.uapi import NR, SECCOMP_RET_ERRNO
 
-pytestmark = [pytest.mark.patch(2), pytest.mark.usefixtures("state_allowed")]
+pytestmark = [proves("program-type"), pytest.mark.usefixtures("state_allowed")]
 
 ENOTSUPP = 524
 """User space has no name for it."""
@@ -283,7 +284,7 @@ def test_a_map_out_of_a_map_is_no_prog_array(outer_type: int, inner_type: int) -
     assert load_error(into(uapi.BPF_FUNC_map_lookup_elem)) == 0
 
 
-@pytest.mark.patch(12)
+@proves("task-storage")
 @outer_types
 def test_task_storage_out_of_a_map_is_the_processs_and_its_owners(outer_type: int) -> None:
     """Attack: reach storage that was not verified for the leader through a map. By a map in a map

@@ -31,6 +31,7 @@ from selftests.harness.bpf import Map, Prog, map_create, prog_load
 from selftests.harness.handing import BY_DESCRIPTOR, BY_ID, from_namespace
 from selftests.harness.lifetimes import eventually
 from selftests.harness.memory import filtered_by, load_reader, report_map
+from selftests.harness.patches import proves
 from selftests.harness.privileges import get_sysctl, sysctl
 from selftests.harness.sys import address, buffer, error_of, no_new_privs, prctl
 from selftests.harness.uapi import NR
@@ -62,7 +63,7 @@ def all_are_gone(seconds: float = 20.0) -> bool:
         return eventually(lambda: another() == 0, seconds)
 
 
-@pytest.mark.patch(2)
+@proves("program-type")
 def test_a_descriptor_out_of_a_namespace_keeps_it(bpffs_for_all: Path) -> None:
     """As that of any file does (f_cred): what the other tests look for would be seen."""
 
@@ -76,7 +77,7 @@ def test_a_descriptor_out_of_a_namespace_keeps_it(bpffs_for_all: Path) -> None:
     assert child.run(case, child.LONG) == (True, True)
 
 
-@pytest.mark.patch(10)
+@proves("user-memory")
 def test_a_program_outlives_the_namespaces_of_its_loader(bpffs_for_all: Path) -> None:
     """Installed when they are gone, it reads what is dumpable and nothing else."""
 
@@ -105,7 +106,7 @@ def ids(report: Map) -> list[Source]:
     )
 
 
-@pytest.mark.patch(2)
+@proves("program-type")
 def test_ids_are_the_running_tasks_when_the_loaders_namespaces_are_gone(
     bpffs_for_all: Path,
 ) -> None:
@@ -126,7 +127,7 @@ def test_ids_are_the_running_tasks_when_the_loaders_namespaces_are_gone(
     assert child.run(case) == (True, 4321)
 
 
-@pytest.mark.patch(2)
+@proves("program-type")
 def test_programs_keep_no_namespace_alive(bpffs_for_all: Path) -> None:
     """Sixteen filters, each out of a namespace of its own and all in use: none of these is left.
 
@@ -156,7 +157,7 @@ def test_programs_keep_no_namespace_alive(bpffs_for_all: Path) -> None:
     assert child.run(case, child.LONG) == (True, filters)
 
 
-@pytest.mark.patch(2)
+@proves("program-type")
 def test_a_filter_runs_on_when_its_tasks_namespaces_go() -> None:
     """The last process of a pid namespace makes its last calls under a filter that asks for ids."""
 

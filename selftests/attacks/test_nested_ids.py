@@ -13,6 +13,7 @@ import pytest
 from selftests.harness import child, privileges, seccomp, uapi
 from selftests.harness.asm import R0, R1, R8, call, map_value, mov_reg, on_syscall, ret, store
 from selftests.harness.bpf import Map, Prog, map_create, prog_load
+from selftests.harness.patches import proves
 from selftests.harness.privileges import (
     CLONE_NEWPID,
     CLONE_NEWUSER,
@@ -23,7 +24,7 @@ from selftests.harness.privileges import (
 from selftests.harness.sys import no_new_privs
 from selftests.harness.uapi import CAP_BPF, NR
 
-pytestmark = [pytest.mark.patch(2), pytest.mark.usefixtures("everybody_may_load")]
+pytestmark = [proves("program-type"), pytest.mark.usefixtures("everybody_may_load")]
 
 USER = 1234
 NAMES = (0, 5, 9)

@@ -21,10 +21,11 @@ import pytest
 from selftests.harness import bpf, child, mounts, seccomp, uapi
 from selftests.harness.asm import on_syscall, ret
 from selftests.harness.bpf import Prog, prog_load
+from selftests.harness.patches import proves
 from selftests.harness.sys import buffer, errno_of, error_of, no_new_privs, syscall
 from selftests.harness.uapi import NR, SECCOMP_RET_ALLOW
 
-pytestmark = pytest.mark.patch(2)
+pytestmark = proves("program-type")
 
 LOOPBACK = 1
 ATTACH_TYPES = 63

@@ -15,10 +15,11 @@ from selftests.harness import child, privileges, seccomp
 from selftests.harness.asm import ret
 from selftests.harness.bpf import Prog, prog_load, raw_tracepoint_open
 from selftests.harness.objects import BpfObject
+from selftests.harness.patches import proves
 from selftests.harness.sys import errno_of, error_of, no_new_privs
 from selftests.harness.uapi import NR
 
-pytestmark = pytest.mark.patch(2, 4)
+pytestmark = proves("program-type", "libbpf")
 
 DENIED = 33
 """What bpf/pure_global.bpf.c answers if the first argument is 7."""

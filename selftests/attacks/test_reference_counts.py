@@ -19,10 +19,11 @@ from selftests.harness.asm import on_syscall, ret
 from selftests.harness.bpf import prog_load
 from selftests.harness.lifetimes import eventually, maps, progs
 from selftests.harness.objects import guest_file
+from selftests.harness.patches import proves
 from selftests.harness.sys import errno_of, no_new_privs
 from selftests.harness.uapi import NR
 
-pytestmark = pytest.mark.patch(2)
+pytestmark = proves("program-type")
 
 ROUNDS = int(os.environ.get("SECCOMP_LAB_ROUNDS", "300"))
 

@@ -15,10 +15,11 @@ from selftests.harness import child, seccomp, uapi
 from selftests.harness.asm import on_syscall, ret
 from selftests.harness.bpf import prog_load
 from selftests.harness.lifetimes import eventually, progs
+from selftests.harness.patches import proves
 from selftests.harness.sys import no_new_privs, ptrace
 from selftests.harness.uapi import NR
 
-pytestmark = pytest.mark.patch(3)
+pytestmark = proves("retrieval")
 
 DENY = on_syscall(NR.getppid, *ret(uapi.SECCOMP_RET_ERRNO | errno.EDOM))
 ROUNDS = 15

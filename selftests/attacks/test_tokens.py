@@ -16,11 +16,12 @@ import pytest
 from selftests.harness import child, lsm, privileges, token, uapi
 from selftests.harness.asm import R1, Source, call, load, map_value, on_syscall, ret
 from selftests.harness.bpf import Fd, map_create, prog_load
+from selftests.harness.patches import proves
 from selftests.harness.privileges import PTRACE_SCOPE, UNPRIVILEGED_BPF, sysctl
 from selftests.harness.sys import error_of
 from selftests.harness.uapi import NR
 
-pytestmark = pytest.mark.patch(2)
+pytestmark = proves("program-type")
 
 PURE = ret(uapi.SECCOMP_RET_ALLOW)
 
@@ -90,7 +91,7 @@ def test_a_delegated_filter_has_state() -> None:
     assert with_token(case, "seccomp") == 0
 
 
-@pytest.mark.patch(8, 9)
+@proves("tier-1", "yama")
 def test_yama_is_asked_about_who_holds_a_token_too() -> None:
     """Root of a child namespace has no CAP_SYS_PTRACE that counts... in his own he has."""
     with sysctl(PTRACE_SCOPE, 2):
@@ -103,7 +104,7 @@ def test_yama_is_asked_about_who_holds_a_token_too() -> None:
         assert with_token(case) == errno.EACCES
 
 
-@pytest.mark.patch(6, 8)
+@proves("lsm-hook", "tier-1")
 def test_an_lsm_that_denies_state_denies_it_to_who_holds_a_token() -> None:
     """The LSM's answer comes before whatever the token opens; a pure filter still loads."""
 

@@ -28,10 +28,11 @@ from selftests.harness.asm import (
 )
 from selftests.harness.bpf import Map, map_create, prog_load
 from selftests.harness.features import SET_SYSCALL_INFO, Lacks
+from selftests.harness.patches import proves
 from selftests.harness.sys import address, buffer, errno_of, no_new_privs, ptrace, syscall
 from selftests.harness.uapi import NR
 
-pytestmark = [pytest.mark.patch(2), pytest.mark.usefixtures("state_allowed")]
+pytestmark = [proves("program-type"), pytest.mark.usefixtures("state_allowed")]
 
 TRACE = uapi.SECCOMP_RET_TRACE
 DENY = uapi.SECCOMP_RET_ERRNO | errno.EDOM

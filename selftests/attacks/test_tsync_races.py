@@ -13,11 +13,12 @@ from selftests.harness import child, privileges, seccomp, uapi
 from selftests.harness.asm import on_syscall, ret
 from selftests.harness.bpf import prog_load
 from selftests.harness.lifetimes import eventually, maps, progs
+from selftests.harness.patches import proves
 from selftests.harness.storm import Executed, Filters, execute_during_tsync
 from selftests.harness.sys import errno_of, no_new_privs
 from selftests.harness.uapi import NR
 
-pytestmark = pytest.mark.patch(2)
+pytestmark = proves("program-type")
 
 DENY = on_syscall(NR.getppid, *ret(uapi.SECCOMP_RET_ERRNO | errno.EDOM))
 TSYNC = uapi.SECCOMP_FILTER_FLAG_TSYNC

@@ -28,6 +28,7 @@ from selftests.harness.asm import (
 from selftests.harness.bpf import Map, map_create, prog_load
 from selftests.harness.handing import Route, from_namespace, routes
 from selftests.harness.memory import filtered_by, load_reader, report_map
+from selftests.harness.patches import proves
 from selftests.harness.privileges import (
     enter_user_namespace,
 )
@@ -45,7 +46,7 @@ def undumpable_reading(filtered: memory.Filtered) -> int:
     return filtered.read(address(SECRET)).result
 
 
-@pytest.mark.patch(10)
+@proves("user-memory")
 @routes
 def test_root_of_a_namespace_in_a_namespace_reads_no_memory(
     route: Route, bpffs_for_all: Path
@@ -60,7 +61,7 @@ def test_root_of_a_namespace_in_a_namespace_reads_no_memory(
     assert child.run(case) == -errno.EPERM
 
 
-@pytest.mark.patch(10)
+@proves("user-memory")
 def test_going_into_a_namespace_brings_no_right_to_read() -> None:
     """A task that enters a namespace has CAP_SYS_PTRACE there; the filter's loader had not."""
 
@@ -74,7 +75,7 @@ def test_going_into_a_namespace_brings_no_right_to_read() -> None:
     assert child.run(case) == -errno.EPERM
 
 
-@pytest.mark.patch(10)
+@proves("user-memory")
 def test_a_loader_who_enters_a_namespace_first_has_lost_the_right() -> None:
     """CAP_SYS_PTRACE of the initial namespace is given up by entering another."""
 
@@ -102,7 +103,7 @@ def asking_uid(report: Map) -> list[Source]:
     )
 
 
-@pytest.mark.patch(2)
+@proves("program-type")
 @routes
 def test_a_program_from_below_sees_no_ids_of_above(route: Route, bpffs_for_all: Path) -> None:
     """Installed in a third namespace, it gets the ids as they are there."""

@@ -16,11 +16,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from selftests.harness import child, lsm, privileges, seccomp, uapi
 from selftests.harness.asm import R1, call, load, map_value, on_syscall, ret
 from selftests.harness.bpf import map_create, prog_load
+from selftests.harness.patches import proves
 from selftests.harness.privileges import PTRACE_SCOPE, need_yama
 from selftests.harness.sys import errno_of, error_of, no_new_privs
 from selftests.harness.uapi import CAP_BPF, NR
@@ -103,7 +102,7 @@ def tainted() -> str:
     return Path("/proc/sys/kernel/tainted").read_text()
 
 
-@pytest.mark.patch(8, 9)
+@proves("tier-1", "yama")
 def test_yama_is_switched_while_programs_are_loaded_and_installed() -> None:
     """ptrace_scope 0, 2, 0, 2 ...: each load and each installation is allowed or denied, whole."""
     need_yama()
@@ -122,7 +121,7 @@ def test_yama_is_switched_while_programs_are_loaded_and_installed() -> None:
     assert tainted() == before
 
 
-@pytest.mark.patch(6, 8)
+@proves("lsm-hook", "tier-1")
 def test_an_lsm_program_changes_its_mind_under_threads_on_all_cpus() -> None:
     """An LSM that denies every second question, asked by two threads of one process at once."""
     before = tainted()

@@ -8,12 +8,13 @@ import pytest
 
 from selftests.bench.filters import Shelf
 from selftests.bench.measure import Unmeasured, sample
+from selftests.harness.patches import proves
 
 pytestmark = [pytest.mark.usefixtures("state_allowed")]
 
-language = pytest.mark.patch(2)
-memory = pytest.mark.patch(10)
-storage = pytest.mark.patch(12)
+language = proves("program-type")
+memory = proves("user-memory")
+storage = proves("task-storage")
 
 
 def row(mode: str, filter_: str, **fields: Any) -> dict[str, Any]:

@@ -15,10 +15,11 @@ import pytest
 from selftests.harness import child, newer, seccomp
 from selftests.harness.asm import classic_on_syscall, classic_ret, on_syscall, ret
 from selftests.harness.bpf import prog_load
+from selftests.harness.patches import proves
 from selftests.harness.sys import no_new_privs
 from selftests.harness.uapi import NR, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO
 
-pytestmark = pytest.mark.patch(2)
+pytestmark = proves("program-type")
 
 DENY = SECCOMP_RET_ERRNO | errno.EDOM
 

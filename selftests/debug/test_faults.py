@@ -21,10 +21,11 @@ from selftests.harness.asm import R1, Label, Source, call_label, load, map_value
 from selftests.harness.bpf import Map, map_create, prog_load
 from selftests.harness.lifetimes import eventually, maps, progs
 from selftests.harness.mounts import debugfs
+from selftests.harness.patches import proves
 from selftests.harness.sys import errno_of, no_new_privs, ptrace
 from selftests.harness.uapi import NR
 
-pytestmark = pytest.mark.patch(2)
+pytestmark = proves("program-type")
 
 PURE = on_syscall(NR.getppid, *ret(uapi.SECCOMP_RET_ERRNO | errno.EDOM))
 ENOUGH = 400
@@ -130,7 +131,7 @@ def test_installing(flags: int) -> None:
     assert eventually(lambda: progs() <= before)
 
 
-@pytest.mark.patch(3)
+@proves("retrieval")
 def test_retrieving() -> None:
     """A retrieval that gets no memory leaves no reference behind."""
     before = progs()

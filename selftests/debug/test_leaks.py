@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from selftests.harness.mounts import debugfs
+from selftests.harness.patches import proves
 
-pytestmark = pytest.mark.patch(2)
+pytestmark = proves("program-type")
 
 MIN_AGE = 5.0
 """Seconds for which kmemleak leaves an object alone (MSECS_MIN_AGE, mm/kmemleak.c)."""

@@ -13,11 +13,12 @@ from selftests.gallery.container_profile_libseccomp import compiled
 from selftests.gallery.verdicts import Question
 from selftests.harness import child, privileges
 from selftests.harness.objects import guest_file
+from selftests.harness.patches import proves
 from selftests.harness.privileges import PTRACE_SCOPE, sysctl
 from selftests.harness.sys import errno_of
 from selftests.harness.uapi import CAP_BPF, NR, SECCOMP_RET_ALLOW
 
-pytestmark = [pytest.mark.patch(2, 4)]
+pytestmark = [proves("program-type", "libbpf")]
 
 
 def profile_of(variant: str) -> Profile:
@@ -69,7 +70,7 @@ def test_the_filter_of_another_container_is_told_apart() -> None:
     assert differences(asked, in_c("all", asked), by_libseccomp(profile, asked))
 
 
-@pytest.mark.patch(8, 9)
+@proves("tier-1", "yama")
 def test_the_filter_loads_where_state_is_denied() -> None:
     """It is pure: a loader with CAP_BPF alone in ptrace_scope 2 has it, and it is at work."""
     asked = [Question(NR.getppid), Question(NR.perf_event_open)]

@@ -10,8 +10,9 @@ import pytest
 
 from selftests.gallery import after_exec, exec_once
 from selftests.harness import child
+from selftests.harness.patches import proves
 
-pytestmark = [pytest.mark.patch(2, 4), pytest.mark.usefixtures("state_allowed")]
+pytestmark = [proves("program-type", "libbpf"), pytest.mark.usefixtures("state_allowed")]
 
 NESTED = ["/bin/sh", "-c", "/bin/true; echo $?"]
 """An execution that makes another, and says what became of it; 126: it could not be executed."""

@@ -12,10 +12,11 @@ import pytest
 
 from selftests.gallery import inject_fault
 from selftests.harness import child
+from selftests.harness.patches import proves
 from selftests.harness.sys import errno_of, error_of
 from selftests.harness.uapi import NR
 
-pytestmark = [pytest.mark.patch(4, 10), pytest.mark.usefixtures("state_allowed")]
+pytestmark = [proves("libbpf", "user-memory"), pytest.mark.usefixtures("state_allowed")]
 
 
 def opening(path: Path) -> Callable[[], int]:

@@ -12,13 +12,14 @@ import pytest
 from selftests.gallery import opened_files, syscall_log
 from selftests.gallery.opened_files import Opened
 from selftests.harness import child
+from selftests.harness.patches import proves
 from selftests.harness.sys import errno_of, syscall
 from selftests.harness.uapi import NR
 
-pytestmark = [pytest.mark.patch(4), pytest.mark.usefixtures("state_allowed")]
+pytestmark = [proves("libbpf"), pytest.mark.usefixtures("state_allowed")]
 
-logs = pytest.mark.patch(2)
-reads = pytest.mark.patch(10)
+logs = proves("program-type")
+reads = proves("user-memory")
 
 
 @logs

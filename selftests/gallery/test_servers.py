@@ -14,6 +14,7 @@ import pytest
 
 from selftests.gallery import calls, notify_sockets, phases, rate_limit
 from selftests.harness import child, seccomp
+from selftests.harness.patches import proves
 from selftests.harness.sys import errno_of, error_of
 from selftests.harness.uapi import (
     NR,
@@ -21,7 +22,7 @@ from selftests.harness.uapi import (
     SECCOMP_USER_NOTIF_FLAG_CONTINUE,
 )
 
-pytestmark = [pytest.mark.patch(4), pytest.mark.usefixtures("state_allowed")]
+pytestmark = [proves("libbpf"), pytest.mark.usefixtures("state_allowed")]
 
 T = TypeVar("T")
 
@@ -32,7 +33,7 @@ def everything() -> set[str]:
     return {name for name in names if not name.isdigit()}
 
 
-@pytest.mark.patch(2)
+@proves("program-type")
 def test_a_server_that_serves_has_another_set() -> None:
     """``listen`` ends the start, once and for all, for all processes under the filter."""
 
@@ -76,7 +77,7 @@ def supervised(action: Callable[[], T]) -> tuple[T, int, tuple[int, ...]]:
     return action(), asked, filter_.counters()
 
 
-@pytest.mark.patch(2)
+@proves("program-type")
 def test_the_supervisor_is_asked_about_internet_sockets_only() -> None:
     """The filter itself allows and refuses the others."""
 
@@ -98,7 +99,7 @@ def tries(number: int) -> list[int]:
     return [errno_of(NR.getppid) for _ in range(number)]
 
 
-@pytest.mark.patch(2, 11, 12)
+@proves("program-type", "null-task", "task-storage")
 def test_a_process_has_so_many_calls_in_an_interval() -> None:
     """Then EAGAIN, until the interval is over; other calls are not limited."""
 
@@ -116,7 +117,7 @@ def test_a_process_has_so_many_calls_in_an_interval() -> None:
     assert later == [0, 0, 0, errno.EAGAIN]
 
 
-@pytest.mark.patch(2, 11, 12)
+@proves("program-type", "null-task", "task-storage")
 def test_threads_share_a_limit_and_children_do_not() -> None:
     """A limit for each process."""
 
@@ -135,7 +136,7 @@ def test_threads_share_a_limit_and_children_do_not() -> None:
     assert in_child == [0, 0, 0, errno.EAGAIN]
 
 
-@pytest.mark.patch(2)
+@proves("program-type")
 def test_a_name_that_no_architecture_has_is_refused() -> None:
     """A misspelt set must not be a smaller set."""
     with pytest.raises(KeyError):

@@ -16,14 +16,15 @@ import pytest
 
 from selftests.gallery import run, trace
 from selftests.harness import child
+from selftests.harness.patches import proves
 
-pytestmark = [pytest.mark.patch(4), pytest.mark.usefixtures("state_allowed")]
+pytestmark = [proves("libbpf"), pytest.mark.usefixtures("state_allowed")]
 
 ROOT = Path(__file__).resolve().parents[2]
 """Where the package ``selftests`` is found."""
 
-logs = pytest.mark.patch(2)
-reads = pytest.mark.patch(10)
+logs = proves("program-type")
+reads = proves("user-memory")
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Case:
     status: int = 0
     says: str = ""
     beside: str = ""
-    patches: tuple[int, ...] = (2,)
+    proves: tuple[str, ...] = ("program-type",)
 
 
 MKDIR = "mkdir,mkdirat"
@@ -127,7 +128,7 @@ CASES = (
         "lost 0",
         says="content",
         beside='openat(AT_FDCWD, "known", O_RDONLY)',
-        patches=(10,),
+        proves=("user-memory",),
     ),
     Case(
         "inject_fault",
@@ -136,7 +137,7 @@ CASES = (
         settings=("call=openat", "error=ENOSPC", "path=known"),
         status=1,
         beside="known: No space left on device",
-        patches=(10,),
+        proves=("user-memory",),
     ),
     Case(
         "phases",
@@ -161,14 +162,14 @@ CASES = (
         settings=(f"limited={MKDIR}", "limit=2", "interval=3600"),
         says="a\nb\nknown",
         beside="Resource temporarily unavailable",
-        patches=(2, 11, 12),
+        proves=("program-type", "null-task", "task-storage"),
     ),
 )
 
 
 @pytest.mark.parametrize(
     "case",
-    [pytest.param(case, id=case.filter, marks=pytest.mark.patch(*case.patches)) for case in CASES],
+    [pytest.param(case, id=case.filter, marks=proves(*case.proves)) for case in CASES],
 )
 def test_a_command_runs_under_a_filter(case: Case, tmp_path: Path) -> None:
     """What the filter does shows, what it tells is said, and the exit status is the command's."""

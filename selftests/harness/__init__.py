@@ -2,5 +2,6 @@
 
 ``uapi`` numbers, ``sys`` system calls, ``asm`` instructions, ``bpf`` programs and maps, ``seccomp``
 filters, ``child`` processes that live for one case, ``privileges`` sysctls and capabilities,
-``objects`` filters in C through libbpf, ``features`` what the kernel has.
+``objects`` filters in C through libbpf, ``features`` what the kernel has, ``patches`` what of the
+series a test proves.
 """

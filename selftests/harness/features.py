@@ -1,7 +1,8 @@
 """What of the series the running kernel has, found out by doing.
 
-Each patch has a probe. A probe returns if the feature is there and raises :class:`Absent` with what
-it saw if it is not. Which of the two is right depends on the kernel: conftest.py decides.
+Each patch has a probe, which its row in patches.py names. A probe returns if the feature is there
+and raises :class:`Absent` with what it saw if it is not. Which of the two is right depends on the
+kernel: conftest.py decides.
 """
 
 from __future__ import annotations
@@ -11,24 +12,6 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-
-TITLES = {
-    1: "no_new_privs check after prepare_filter",
-    2: "program type, load, install, run",
-    3: "retrieval by ptrace",
-    4: "libbpf",
-    5: "sample",
-    6: "LSM hook",
-    7: "restriction of maps",
-    8: "restriction to tier 1",
-    9: "Yama",
-    10: "user memory",
-    11: "NULL for a task",
-    12: "task storage of the leader",
-}
-
-
-YAMA_PATCH = 9
 
 
 class Absent(Exception):
@@ -55,14 +38,12 @@ UNTRUSTED, UPROBE = "untrusted-arguments", "uprobe-system-call"
 SET_SYSCALL_INFO, EMPTY_STRINGS = "ptrace-set-syscall-info", "length-of-empty-strings"
 """What came to the kernel between 6.12 and 7.3."""
 
-APPLIED = int(os.environ.get("SECCOMP_LAB_APPLIED") or len(TITLES))
-"""How many patches of the series the kernel has, if it has any."""
-
 LACKS = frozenset(filter(None, os.environ.get("SECCOMP_LAB_LACKS", "").split(",")))
 """What this guest may lack."""
 
 
-def _program_type() -> None:
+def program_type() -> None:
+    """Programs of the type can be loaded."""
     from selftests.harness import bpf, uapi
     from selftests.harness.asm import ret
 
@@ -74,7 +55,8 @@ def _program_type() -> None:
         raise Absent("loading a program of type 33 gives EINVAL") from None
 
 
-def _error_order() -> None:
+def error_order() -> None:
+    """What is wrong with a filter comes before what its owner may not."""
     from selftests.harness import privileges, seccomp
     from selftests.harness.asm import Classic
 
@@ -89,10 +71,11 @@ def _error_order() -> None:
         raise Absent("EACCES comes before what is wrong with the filter")
 
 
-def _retrieval() -> None:
+def retrieval() -> None:
+    """The ptrace request is known. Raises Lacks."""
     from selftests.harness import child, sys, uapi
 
-    _program_type()
+    program_type()
 
     def trace() -> int:
         import os
@@ -113,14 +96,16 @@ def _retrieval() -> None:
         raise Absent("ptrace request 0x4213 gives EIO")
 
 
-def _libbpf() -> None:
+def libbpf() -> None:
+    """libbpf has a name for the type."""
     from selftests.harness import objects, uapi
 
     if objects.libbpf().libbpf_bpf_prog_type_str(uapi.BPF_PROG_TYPE_SECCOMP) is None:
         raise Absent("libbpf has no name for program type 33")
 
 
-def _sample() -> None:
+def sample() -> None:
+    """The sample has been built."""
     from selftests.harness import objects
 
     try:
@@ -129,7 +114,8 @@ def _sample() -> None:
         raise Absent("samples/bpf has no test_seccomp") from None
 
 
-def _hook() -> None:
+def lsm_hook() -> None:
+    """The hook is there for BPF programs. Raises Lacks."""
     from selftests.harness import lsm, objects, uapi
 
     lsm.need()
@@ -139,11 +125,12 @@ def _hook() -> None:
         raise Absent("the kernel's BTF has no bpf_lsm_seccomp_extended") from None
 
 
-def _restriction() -> None:
+def restriction() -> None:
+    """A map is refused where an LSM denies state. Raises Lacks."""
     from selftests.harness import bpf, child, lsm, privileges, uapi
     from selftests.harness.asm import R1, map_fd, ret
 
-    _program_type()
+    program_type()
 
     def load_with_map() -> int:
         array = bpf.map_create()
@@ -170,18 +157,20 @@ def _restriction() -> None:
         raise Absent("a map is allowed under ptrace_scope 2 without CAP_SYS_PTRACE")
 
 
-def _yama() -> None:
+def yama() -> None:
+    """It is Yama that denies state. Raises Lacks."""
     from selftests.harness import privileges
 
     privileges.need_yama()
-    _restriction()
+    restriction()
 
 
-def _user_memory() -> None:
+def user_memory() -> None:
+    """Filters may call the helper that reads it."""
     from selftests.harness import bpf, uapi
     from selftests.harness.asm import R1, R2, R3, R10, alu, call, exit_, mov, mov_reg
 
-    _program_type()
+    program_type()
     try:
         bpf.prog_load(
             [
@@ -199,29 +188,11 @@ def _user_memory() -> None:
         raise Absent("filters cannot call bpf_probe_read_user()") from None
 
 
-PROBES: dict[int, Callable[[], None]] = {
-    1: _error_order,
-    2: _program_type,
-    3: _retrieval,
-    4: _libbpf,
-    5: _sample,
-    6: _hook,
-    7: _restriction,
-    8: _restriction,
-    9: _yama,
-    10: _user_memory,
-    # NULL is accepted by the verifier of every kernel that has the program type, and that it means
-    # the leader is what the tests of patch 12 are about.
-    11: _program_type,
-    12: _program_type,
-}
-
-
 @functools.cache
-def why_absent(patch: int) -> str | None:
-    """None if the kernel has what the patch adds, else what was seen instead."""
+def why_absent(probe: Callable[[], None]) -> str | None:
+    """None if the kernel has what the probe looks for, else what was seen instead. Raises Lacks."""
     try:
-        PROBES[patch]()
+        probe()
     except Absent as absent:
         return str(absent)
     return None

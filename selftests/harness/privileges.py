@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from selftests.harness import child, uapi
-from selftests.harness.features import APPLIED, JIT, SWITCH, YAMA, YAMA_PATCH, Lacks
+from selftests.harness import child, series, uapi
+from selftests.harness.features import JIT, SWITCH, YAMA, Lacks
 from selftests.harness.sys import buffer, prctl, syscall
 
 T = TypeVar("T")
@@ -24,6 +24,9 @@ PTRACE_SCOPE = "kernel/yama/ptrace_scope"
 BPF_JIT = "net/core/bpf_jit_enable"
 SUID_DUMPABLE = "fs/suid_dumpable"
 
+YAMA_PATCH = "yama-concept-restrict-seccomp-eBPF-with-ptrace_scope"
+"""What the series calls the patch that tells Yama of filters."""
+
 
 def get_sysctl(name: str) -> int:
     """A sysctl by its path below /proc/sys."""
@@ -32,7 +35,7 @@ def get_sysctl(name: str) -> int:
 
 def has_yama() -> bool:
     """Whether Yama is one of this kernel's LSMs, and has been told of filters."""
-    return Path("/proc/sys", PTRACE_SCOPE).exists() and APPLIED >= YAMA_PATCH
+    return Path("/proc/sys", PTRACE_SCOPE).exists() and series.has(YAMA_PATCH)
 
 
 def need_yama() -> None:

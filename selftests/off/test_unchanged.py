@@ -1,8 +1,8 @@
 """With the series applied and its option off, a kernel is as it was.
 
 These tests are meant to pass on the unpatched base as well (profile ``before``): together the two
-runs show that nothing but what is asked for changes. The one thing that does is patch 1's: what is
-wrong with a filter is said before EACCES. Its tests are in test_install_errors.py.
+runs show that nothing but what is asked for changes. The one thing that does is error-order's: what
+is wrong with a filter is said before EACCES. Its tests are in test_install_errors.py.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import pytest
 from selftests.harness import bpf, child, objects, seccomp, uapi
 from selftests.harness.asm import Classic, classic_on_syscall, classic_ret, ret
 from selftests.harness.bpf import BpfError, map_create, prog_load
+from selftests.harness.patches import proves
 from selftests.harness.sys import (
     buffer,
     errno_of,
@@ -32,7 +33,7 @@ from selftests.harness.sys import (
 )
 from selftests.harness.uapi import NR, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO
 
-pytestmark = pytest.mark.patch(2)
+pytestmark = proves("program-type")
 
 FLAGS = [1 << bit for bit in range(6)]
 DENY = SECCOMP_RET_ERRNO | errno.EDOM

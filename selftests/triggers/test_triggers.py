@@ -10,12 +10,11 @@ import os
 import time
 from pathlib import Path
 
-import pytest
-
 from selftests.harness import child, privileges
 from selftests.harness.mounts import debugfs
+from selftests.harness.patches import proves
 
-pytestmark = pytest.mark.patch(2)
+pytestmark = proves("program-type")
 
 
 def provoke(name: str) -> None:
