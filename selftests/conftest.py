@@ -35,7 +35,7 @@ from typing import Any, NoReturn
 import pytest
 
 from selftests.harness import child, features, mounts, objects, patches, series, uapi
-from selftests.harness.features import LACKS, Absent, Lacks
+from selftests.harness.lacks import LACKS, Absent, Lacks
 from selftests.harness.privileges import PTRACE_SCOPE, UNPRIVILEGED_BPF, sysctl
 from selftests.harness.sys import prctl
 

@@ -26,7 +26,6 @@ from selftests.harness.asm import (
     ret,
 )
 from selftests.harness.bpf import BpfError, ProgLoadAttr, bpf, load_error, prog_load
-from selftests.harness.features import KFUNCS, Lacks
 from selftests.harness.helper_table import (
     ANY,
     BPF,
@@ -37,6 +36,7 @@ from selftests.harness.helper_table import (
     grants_of,
 )
 from selftests.harness.kernel_btf import function_id
+from selftests.harness.lacks import KFUNCS, Lacks
 from selftests.harness.patches import proves
 from selftests.harness.sys import address, buffer, errno_of, error_of, no_new_privs
 from selftests.harness.uapi import (

@@ -42,7 +42,7 @@ from selftests.harness.asm import (
     store_imm,
 )
 from selftests.harness.bpf import BpfError, Map, Prog, map_create, prog_load
-from selftests.harness.features import LACKS, Lacks
+from selftests.harness.lacks import LACKS, Lacks
 from selftests.harness.lsm import Denier
 from selftests.harness.objects import BpfObject
 from selftests.harness.patches import proves

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from selftests import conftest
-from selftests.harness import features, patches
+from selftests.harness import patches
 from selftests.harness.document import SECURITY_MODEL, named_tests
+from selftests.harness.lacks import LACKS
 from selftests.harness.patches import proves
 
 pytestmark = proves(*patches.BY_NAME)
@@ -26,7 +27,7 @@ def test_every_proof_that_the_security_model_names_has_passed(
     if request.config.option.keyword:
         names = [name for name in names if outcomes[name]]
     # What is known to lack in the guest cannot be proved in it.
-    allowed = {"passed", "skipped"} if features.LACKS else {"passed"}
+    allowed = {"passed", "skipped"} if LACKS else {"passed"}
     wrong = {
         name: outcomes[name] for name in names if not outcomes[name] or outcomes[name] - allowed
     }

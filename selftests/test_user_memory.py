@@ -38,7 +38,7 @@ from selftests.harness.asm import (
     store_imm,
 )
 from selftests.harness.bpf import Map, map_create, prog_load
-from selftests.harness.features import EMPTY_STRINGS, Lacks
+from selftests.harness.lacks import EMPTY_STRINGS, Lacks
 from selftests.harness.memory import (
     PAGE,
     SIZE,

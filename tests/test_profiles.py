@@ -9,7 +9,7 @@ from lab.base import BASES, MAIN_BASE, base_lacks
 from lab.errors import UsageError
 from lab.fragments import read_fragments
 from lab.profiles import ALL, CONFIGURATIONS, PROFILES, find_profiles
-from selftests.harness import features
+from selftests.harness import lacks
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=lambda row: row.name)
@@ -29,21 +29,21 @@ def test_names_are_unique() -> None:
 
 def test_what_profiles_and_bases_lack_is_what_the_suite_can_miss() -> None:
     by_profiles = {
-        features.YAMA,
-        features.BPF_LSM,
-        features.JIT,
-        features.SWITCH,
-        features.RETRIEVAL,
+        lacks.YAMA,
+        lacks.BPF_LSM,
+        lacks.JIT,
+        lacks.SWITCH,
+        lacks.RETRIEVAL,
     }
     by_bases = {
-        features.BASE_HELPERS,
-        features.KFUNCS,
-        features.INSN_ARRAYS,
-        features.BOUND_MAPS,
-        features.UNTRUSTED,
-        features.UPROBE,
-        features.SET_SYSCALL_INFO,
-        features.EMPTY_STRINGS,
+        lacks.BASE_HELPERS,
+        lacks.KFUNCS,
+        lacks.INSN_ARRAYS,
+        lacks.BOUND_MAPS,
+        lacks.UNTRUSTED,
+        lacks.UPROBE,
+        lacks.SET_SYSCALL_INFO,
+        lacks.EMPTY_STRINGS,
     }
     assert {what for row in PROFILES for what in row.lacks} == by_profiles
     assert {what for name in BASES for what in base_lacks(name)} == by_bases

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from selftests.harness import child, seccomp
-from selftests.harness.features import RETRIEVAL, Lacks
+from selftests.harness.lacks import RETRIEVAL, Lacks
 from selftests.harness.objects import BpfObject
 from selftests.harness.patches import proves
 from selftests.harness.sys import errno_of, no_new_privs

@@ -27,7 +27,7 @@ from selftests.harness.asm import (
     ret,
 )
 from selftests.harness.bpf import Map, map_create, prog_load
-from selftests.harness.features import SET_SYSCALL_INFO, Lacks
+from selftests.harness.lacks import SET_SYSCALL_INFO, Lacks
 from selftests.harness.patches import proves
 from selftests.harness.sys import address, buffer, errno_of, no_new_privs, ptrace, syscall
 from selftests.harness.uapi import NR

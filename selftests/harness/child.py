@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
-from selftests.harness.features import Absent, Lacks
+from selftests.harness.lacks import Absent, Lacks
 
 T = TypeVar("T")
 

@@ -10,43 +10,31 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-
-class Absent(Exception):
-    """The kernel does not have the feature; the message says what it answered."""
-
-
-class Lacks(Exception):
-    """This guest, not the series, lacks something that the test needs: ``what``, by the name that
-    the lab has for it. Whether it may lack it is for the profile (lab/profiles.py) and the base
-    (lab/base.py) to say.
-    """
-
-    def __init__(self, what: str, seen: str) -> None:
-        super().__init__(f"{what}: {seen}")
-        self.what, self.seen = what, seen
-
-
-YAMA, BPF_LSM, JIT = "yama", "bpf-lsm", "jit"
-SWITCH, RETRIEVAL = "unprivileged-switch", "checkpoint-restore"
-"""What a profile takes away."""
-BASE_HELPERS, KFUNCS = "helpers-for-all-types", "newer-kernel-functions"
-INSN_ARRAYS, BOUND_MAPS = "instruction-arrays", "maps-bound-by-fd-array"
-UNTRUSTED, UPROBE = "untrusted-arguments", "uprobe-system-call"
-SET_SYSCALL_INFO, EMPTY_STRINGS = "ptrace-set-syscall-info", "length-of-empty-strings"
-"""What came to the kernel between 6.12 and 7.3."""
-
-LACKS = frozenset(filter(None, os.environ.get("SECCOMP_LAB_LACKS", "").split(",")))
-"""What this guest may lack."""
+from selftests.harness import bpf, child, lsm, objects, privileges, seccomp, sys, uapi
+from selftests.harness.asm import (
+    R1,
+    R2,
+    R3,
+    R10,
+    Classic,
+    alu,
+    call,
+    exit_,
+    map_fd,
+    mov,
+    mov_reg,
+    ret,
+)
+from selftests.harness.lacks import RETRIEVAL, Absent, Lacks
 
 
 def program_type() -> None:
     """Programs of the type can be loaded."""
-    from selftests.harness import bpf, uapi
-    from selftests.harness.asm import ret
-
     try:
         bpf.prog_load(ret(uapi.SECCOMP_RET_ALLOW))
     except bpf.BpfError as error:
@@ -57,8 +45,6 @@ def program_type() -> None:
 
 def error_order() -> None:
     """What is wrong with a filter comes before what its owner may not."""
-    from selftests.harness import privileges, seccomp
-    from selftests.harness.asm import Classic
 
     def install_nonsense() -> int:
         try:
@@ -73,15 +59,9 @@ def error_order() -> None:
 
 def retrieval() -> None:
     """The ptrace request is known. Raises Lacks."""
-    from selftests.harness import child, sys, uapi
-
     program_type()
 
     def trace() -> int:
-        import os
-        import signal
-        import time
-
         with child.running(lambda: time.sleep(30)) as pid:
             sys.ptrace(uapi.PTRACE_ATTACH, pid)
             os.waitpid(pid, 0)
@@ -98,16 +78,12 @@ def retrieval() -> None:
 
 def libbpf() -> None:
     """libbpf has a name for the type."""
-    from selftests.harness import objects, uapi
-
     if objects.libbpf().libbpf_bpf_prog_type_str(uapi.BPF_PROG_TYPE_SECCOMP) is None:
         raise Absent("libbpf has no name for program type 33")
 
 
 def sample() -> None:
     """The sample has been built."""
-    from selftests.harness import objects
-
     try:
         objects.guest_file("test_seccomp")
     except FileNotFoundError:
@@ -116,8 +92,6 @@ def sample() -> None:
 
 def lsm_hook() -> None:
     """The hook is there for BPF programs. Raises Lacks."""
-    from selftests.harness import lsm, objects, uapi
-
     lsm.need()
     try:
         objects.vmlinux_btf_id("seccomp_extended", uapi.BPF_LSM_MAC)
@@ -127,9 +101,6 @@ def lsm_hook() -> None:
 
 def restriction() -> None:
     """A map is refused where an LSM denies state. Raises Lacks."""
-    from selftests.harness import bpf, child, lsm, privileges, uapi
-    from selftests.harness.asm import R1, map_fd, ret
-
     program_type()
 
     def load_with_map() -> int:
@@ -159,17 +130,12 @@ def restriction() -> None:
 
 def yama() -> None:
     """It is Yama that denies state. Raises Lacks."""
-    from selftests.harness import privileges
-
     privileges.need_yama()
     restriction()
 
 
 def user_memory() -> None:
     """Filters may call the helper that reads it."""
-    from selftests.harness import bpf, uapi
-    from selftests.harness.asm import R1, R2, R3, R10, alu, call, exit_, mov, mov_reg
-
     program_type()
     try:
         bpf.prog_load(

@@ -19,7 +19,7 @@ import pytest
 from selftests.harness import child, privileges, seccomp, uapi
 from selftests.harness.asm import classic_on_syscall
 from selftests.harness.bpf import Fd, Map, Prog, bpf, map_create, pin, pinned
-from selftests.harness.features import RETRIEVAL, Lacks
+from selftests.harness.lacks import RETRIEVAL, Lacks
 from selftests.harness.patches import proves
 from selftests.harness.sys import buffer, no_new_privs, ptrace, syscall
 from selftests.harness.uapi import NR

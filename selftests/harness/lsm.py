@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from selftests.harness import mounts
 from selftests.harness.bpf import Map, raw_tracepoint_open
-from selftests.harness.features import BPF_LSM, Lacks
+from selftests.harness.lacks import BPF_LSM, Lacks
 from selftests.harness.objects import load_object
 
 

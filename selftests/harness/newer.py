@@ -11,7 +11,7 @@ import functools
 from selftests.harness import btf, child, uapi
 from selftests.harness.asm import R0, R1, Label, Source, call_label, exit_, load, mov, ret
 from selftests.harness.bpf import BpfError, Map, map_create, prog_load
-from selftests.harness.features import BOUND_MAPS, INSN_ARRAYS, UNTRUSTED, UPROBE, Lacks
+from selftests.harness.lacks import BOUND_MAPS, INSN_ARRAYS, UNTRUSTED, UPROBE, Lacks
 from selftests.harness.sys import errno_of
 from selftests.harness.uapi import NR
 

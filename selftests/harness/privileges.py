@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from selftests.harness import child, series, uapi
-from selftests.harness.features import JIT, SWITCH, YAMA, Lacks
+from selftests.harness.lacks import JIT, SWITCH, YAMA, Lacks
 from selftests.harness.sys import buffer, prctl, syscall
 
 T = TypeVar("T")

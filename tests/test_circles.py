@@ -1,0 +1,96 @@
+"""What the guest runs has no circles: of modules that import, and of headers that include."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+import selftests
+
+SELFTESTS = Path(selftests.__file__).parent
+
+Graph = dict[str, set[str]]
+
+
+def circle(graph: Mapping[str, set[str]]) -> list[str]:
+    """A way from something to itself; empty if there is none."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def modules(root: Path) -> dict[str, Path]:
+    """All modules below a package's directory, by their full names."""
+    return {
+        ".".join(path.relative_to(root.parent).with_suffix("").parts).removesuffix(".__init__"): (
+            path
+        )
+        for path in root.rglob("*.py")
+    }
+
+
+def imports(root: Path) -> Graph:
+    """Which modules of a package each imports, in its functions too."""
+    known = modules(root)
+    return {name: set(_imported(path, known)) for name, path in known.items()}
+
+
+def _imported(path: Path, known: Mapping[str, Path]) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            whole = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in known else str(node.module) for name in whole]
+        else:
+            continue
+        yield from (name for name in names if name in known)
+
+
+def includes(directory: Path) -> Graph:
+    """Which headers of a directory each file includes."""
+    return {
+        path.name: set(re.findall(r'^#\s*include "(?:.*/)?([^"/]+)"', path.read_text(), re.M))
+        for path in directory.glob("*.[ch]")
+    }
+
+
+def test_headers_include_one_way() -> None:
+    graph = includes(SELFTESTS / "native" / "fuzz")
+    assert "kernel.h" in graph["case.h"]
+    assert circle(graph) == []
+
+
+def test_no_module_of_the_selftests_imports_itself_by_way_of_others() -> None:
+    graph = imports(SELFTESTS)
+    assert "selftests.harness.child" in graph["selftests.harness.features"]
+    assert circle(graph) == []
+
+
+def write(root: Path, **files: str) -> None:
+    for name, text in files.items():
+        (root / f"{name}.py").write_text(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from package import a\n",
+        "from package.a import thing\n",
+        "import package.a\n",
+        "def function():\n    from package import a\n",
+    ],
+)
+def test_a_circle_is_seen(tmp_path: Path, text: str) -> None:
+    root = tmp_path / "package"
+    root.mkdir()
+    write(root, __init__="", a="from package.b import other\n", b=text, c="import package.a\n")
+    assert set(circle(imports(root))) == {"package.a", "package.b"}
