@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-#include "flaws.h"
+#include "programs.h"
 #include "helpers.h"
 #include "install.h"
 #include "loaders.h"
