@@ -3,7 +3,8 @@
 #ifndef FUZZ_CALLS_H
 #define FUZZ_CALLS_H
 
-#include "classic.h"
+#include "case.h"
+#include "values.h"
 
 static bool in_table(u32 nr, const u16 *table, u32 count)
 {

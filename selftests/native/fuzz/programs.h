@@ -6,7 +6,9 @@
 #ifndef FUZZ_PROGRAMS_H
 #define FUZZ_PROGRAMS_H
 
+#include "classic.h"
 #include "generate.h"
+#include "translate.h"
 
 /*
  * The only flag that is left out is BPF_F_TEST_REG_INVARIANTS (1 << 7): with it
