@@ -20,7 +20,7 @@ from pathlib import Path
 ENVIRONMENT = "SECCOMP_LAB_SERIES"
 ORDER_FILE = Path(__file__).parents[2] / "patches" / "series"
 
-APPLIED = int(applied) if (applied := os.environ.get("SECCOMP_LAB_APPLIED")) else None
+APPLIED = int(os.environ["SECCOMP_LAB_APPLIED"]) if os.environ.get("SECCOMP_LAB_APPLIED") else None
 """None: the kernel has the whole series, if it has any of it."""
 
 SINCE = int(os.environ.get("SECCOMP_LAB_SINCE") or 0)
