@@ -1,12 +1,13 @@
+# SPDX-License-Identifier: MIT
 """How the suite runs in the guest: features, events for the lab, order, time limits, the table.
 
 Environment: ``SECCOMP_LAB_KERNEL`` is ``series`` (default) or ``base``; ``SECCOMP_LAB_EVENTS``
 names a file that gets one JSON object per line; ``SECCOMP_LAB_GUEST`` is what the lab built for
 the guest; ``SECCOMP_LAB_LACKS`` names, with commas, what this guest may lack;
-``SECCOMP_LAB_ALSO`` names directories that are otherwise left out; ``SECCOMP_LAB_SERIES`` has the
-patches' files in their order (see harness/patches.py); ``SECCOMP_LAB_APPLIED`` is how many of them
-the kernel has, if not all: a test that proves a later one too is left out, and one that proves none
-after ``SECCOMP_LAB_SINCE``, on a kernel that is what it was then;
+``SECCOMP_LAB_ALSO`` names directories that are otherwise left out; ``SECCOMP_LAB_SERIES`` is what
+patches there are (harness/series.py), and ``SECCOMP_LAB_APPLIED`` how many of them the kernel has,
+if not all: a test that proves a later one too is left out, and one that proves none after
+``SECCOMP_LAB_SINCE``, on a kernel that is what it was then;
 ``SECCOMP_LAB_SLOWNESS`` is how many times longer than with the default kernel things may take;
 ``SECCOMP_LAB_LIMIT`` is the time for one test, in seconds, else 90 times that.
 
@@ -26,6 +27,7 @@ import shutil
 import signal
 import tempfile
 import time
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -33,7 +35,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from selftests.harness import child, features, mounts, objects, patches, uapi
+from selftests.harness import child, features, mounts, objects, patches, series, uapi
 from selftests.harness.lacks import LACKS, Absent, Lacks
 from selftests.harness.privileges import PTRACE_SCOPE, UNPRIVILEGED_BPF, sysctl
 from selftests.harness.sys import prctl
@@ -50,7 +52,7 @@ drops a directory that is named beside the one above it).
 """
 
 MARKERS = (
-    "proves(*names): the patches of the series that the test proves (harness/patches.py)",
+    "proves(*names): the patches of the series that the test proves",
     "irrevocable(order): changes what only a reboot changes back; runs last, in this order",
 )
 
@@ -124,12 +126,6 @@ class Events:
 EVENTS = Events(os.environ.get("SECCOMP_LAB_EVENTS"))
 
 
-def patches_of(item: pytest.Item) -> tuple[str, ...]:
-    """The patches that a test names."""
-    named = {name for marker in item.iter_markers("proves") for name in marker.args}
-    return tuple(name for name in patches.NAMES if name in named)
-
-
 def _order(item: pytest.Item) -> int:
     marker = item.get_closest_marker("irrevocable")
     return 0 if marker is None else int(marker.args[0])
@@ -137,26 +133,31 @@ def _order(item: pytest.Item) -> int:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Every test names its patches; what cannot be undone comes last."""
-    unnamed = [item.nodeid for item in items if not patches_of(item)]
+    unnamed = [item.nodeid for item in items if not patches.proved_by(item)]
     if unnamed:
         raise pytest.UsageError(f"tests without @proves(...): {unnamed}")
-    wanted = [item for item in items if patches.chosen(patches_of(item))]
+    wanted = [item for item in items if _asked(item)]
     config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
     items[:] = sorted(wanted, key=_order)
 
 
+def _asked(item: pytest.Item) -> bool:
+    return series.asks(patch.file for patch in patches.proved_by(item))
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Tell the lab what is going to run (after -k has chosen)."""
-    tests = [
-        {
-            "id": item.nodeid,
-            "patches": patches.numbers(patches_of(item)),
-            "proves": patches_of(item),
-            "doc": _first_line(item),
-        }
-        for item in session.items
-    ]
-    EVENTS.write("collected", tests=tests)
+    EVENTS.write("collected", tests=[_collected(item) for item in session.items])
+
+
+def _collected(item: pytest.Item) -> dict[str, Any]:
+    proved = patches.proved_by(item)
+    return {
+        "id": item.nodeid,
+        "patches": [patch.number for patch in proved if patch.number is not None],
+        "proves": [patch.name for patch in proved],
+        "doc": _first_line(item),
+    }
 
 
 def _first_line(item: pytest.Item) -> str:
@@ -168,13 +169,13 @@ def _first_line(item: pytest.Item) -> str:
 def _feature_is_there(request: pytest.FixtureRequest) -> None:
     if KERNEL == OFF:
         return
-    for name in patches_of(request.node):
+    for patch in patches.proved_by(request.node):
         try:
-            reason = features.why_absent(name)
+            reason = features.why_absent(patch.probe)
         except Lacks as lacks:
             _lacking(lacks)
         if reason is not None:
-            _absent(f"{name}: {reason}")
+            _absent(f"{patch.name}: {reason}")
 
 
 @pytest.fixture
@@ -261,27 +262,28 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Patch by patch, how many tests prove it, and how they ended."""
-    table: dict[str, dict[str, int]] = {name: {} for name in patches.NAMES}
+    table: dict[str, Counter[str]] = defaultdict(Counter)
     for item_id, (outcome, _, _) in OUTCOMES.items():
-        for name in PATCHES.get(item_id, ()):
-            table[name][outcome] = table[name].get(outcome, 0) + 1
+        for name in PROVED.get(item_id, ()):
+            table[name][outcome] += 1
     terminalreporter.section("what was proved")
-    last = len(patches.NUMBERS) + 1
-    for patch in sorted(patches.PATCHES, key=lambda row: patches.NUMBERS.get(row.name, last)):
-        counts = ", ".join(f"{count} {state}" for state, count in sorted(table[patch.name].items()))
-        number = patches.NUMBERS.get(patch.name, "-")
-        terminalreporter.write_line(
-            f"patch {number:>2}  {patch.name:16} {patch.title:42} {counts or 'no test'}"
-        )
+    for patch in patches.in_order():
+        counts = ", ".join(f"{count} {name}" for name, count in sorted(table[patch.name].items()))
+        terminalreporter.write_line(_row(patch, counts or "no test"))
 
 
-PATCHES: dict[str, tuple[str, ...]] = {}
+def _row(patch: patches.Patch, counts: str) -> str:
+    where = f"patch {patch.number:2}" if patch.number else "not in this series"
+    return f"{where}  {patch.name:15}  {patch.title:39}  {counts}"
+
+
+PROVED: dict[str, list[str]] = {}
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     """Remember which patches the test is about, for the table; a fixture may meet a lack too."""
-    PATCHES[item.nodeid] = patches_of(item)
+    PROVED[item.nodeid] = [patch.name for patch in patches.proved_by(item)]
     try:
         return (yield)
     except Lacks as lacks:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a filter's answer does: the same for both kinds of filter."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What of struct seccomp_data a filter can read, and what it reads there."""
 
 from __future__ import annotations

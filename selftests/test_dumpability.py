@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Dumpability: whose memory a filter may read, decided at each call, and by who has loaded it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every flag of SECCOMP_SET_MODE_FILTER keeps its meaning beside EXTENDED."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Cases that `lab fuzz` has kept: what it has found, and what it would find first if it broke.
 
 A file of fuzz_cases/ is a program, its loader, what is installed beside it, the system calls made

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Helper functions: what each loader of filters is offered, and what nobody is."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Ids: what a filter learns about who makes the system call."""
 
 from __future__ import annotations

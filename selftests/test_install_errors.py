@@ -1,71 +1,30 @@
-"""What refuses to be installed, with which error, in which order, and what it leaves: nothing."""
+# SPDX-License-Identifier: MIT
+"""What refuses to be installed, with which error, and in which order."""
 
 from __future__ import annotations
 
-import errno
 import os
-import resource
 import struct
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from selftests.harness import child, memory, privileges, seccomp, uapi
-from selftests.harness.asm import (
-    R0,
-    Classic,
-    assemble_classic,
-    classic_ret,
-    exit_,
-    mov32,
-    on_syscall,
-    ret,
-)
-from selftests.harness.bpf import BpfError, Prog, ids, map_create, prog_load
+from selftests.harness.asm import R0, Classic, assemble_classic, classic_ret, exit_, mov32, ret
+from selftests.harness.bpf import BpfError, map_create, prog_load
+from selftests.harness.installing import CLOSED, DENY, errname_of, install_at
 from selftests.harness.patches import proves
 from selftests.harness.sys import address, buffer, errname, no_new_privs, syscall
-from selftests.harness.uapi import (
-    NR,
-    SECCOMP_FILTER_FLAG_EXTENDED,
-    SECCOMP_FILTER_FLAG_NEW_LISTENER,
-    SECCOMP_FILTER_FLAG_TSYNC,
-    SECCOMP_FILTER_FLAG_TSYNC_ESRCH,
-    SECCOMP_RET_ALLOW,
-    SECCOMP_RET_ERRNO,
-)
+from selftests.harness.uapi import NR, SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_RET_ALLOW
 
 EXTENDED_FILTER = proves("program-type")
 PRECEDENCE = proves("error-order")
 BOTH = proves("error-order", "program-type")
 
-DENY = on_syscall(NR.getppid, *ret(SECCOMP_RET_ERRNO | errno.EDOM))
-CLOSED = 999
 O_PATH = 0o10000000
 """include/uapi/asm-generic/fcntl.h; none of the lab's architectures has its own."""
-
-
-def open_descriptors() -> int:
-    """How many descriptors the process has, and one for looking."""
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
-
-
-def error_of(action: Callable[[], object]) -> str:
-    """The name of the errno that the action fails with; "0" if it succeeds."""
-    try:
-        action()
-    except OSError as error:
-        return errname(error.errno or -1)
-    return "0"
-
-
-def install_at(pointer: int, flags: int = SECCOMP_FILTER_FLAG_EXTENDED) -> int:
-    """seccomp(2) with the third argument as it is."""
-    return syscall(NR.seccomp, uapi.SECCOMP_SET_MODE_FILTER, flags, pointer)
 
 
 def unmapped() -> int:
@@ -116,7 +75,7 @@ def test_a_descriptor_that_is_not_open(fd: int, expected: str) -> None:
 
     def case() -> tuple[str, str]:
         no_new_privs()
-        return error_of(lambda: seccomp.install(fd)), seccomp.status("Seccomp")
+        return errname_of(lambda: seccomp.install(fd)), seccomp.status("Seccomp")
 
     assert child.run(case) == (expected, "0")
 
@@ -140,7 +99,7 @@ def test_a_descriptor_of_something_else(kind: str, expected: str) -> None:
     def case() -> tuple[str, str]:
         no_new_privs()
         with descriptor(kind) as fd:
-            return error_of(lambda: seccomp.install(fd)), seccomp.status("Seccomp")
+            return errname_of(lambda: seccomp.install(fd)), seccomp.status("Seccomp")
 
     assert child.run(case) == (expected, "0")
 
@@ -151,7 +110,7 @@ def test_a_map_is_not_a_filter() -> None:
 
     def case() -> str:
         no_new_privs()
-        return error_of(lambda: seccomp.install(map_create()))
+        return errname_of(lambda: seccomp.install(map_create()))
 
     assert child.run(case) == "EINVAL"
 
@@ -165,7 +124,7 @@ def test_a_listener_is_not_a_filter() -> None:
         listener = seccomp.install_classic(
             classic_ret(SECCOMP_RET_ALLOW), SECCOMP_FILTER_FLAG_NEW_LISTENER
         )
-        return error_of(lambda: seccomp.install(listener))
+        return errname_of(lambda: seccomp.install(listener))
 
     assert child.run(case) == "EINVAL"
 
@@ -188,7 +147,7 @@ def test_a_program_of_another_type(name: str) -> None:
     def case() -> tuple[str, str]:
         prog = prog_load([mov32(R0, 0), exit_()], OTHER_TYPES[name])
         no_new_privs()
-        return error_of(lambda: seccomp.install(prog)), seccomp.status("Seccomp")
+        return errname_of(lambda: seccomp.install(prog)), seccomp.status("Seccomp")
 
     assert child.run(case) == ("EINVAL", "0")
 
@@ -200,7 +159,7 @@ def test_a_seccomp_program_goes_through_the_same_door() -> None:
     def case() -> tuple[str, str]:
         prog = prog_load(ret(SECCOMP_RET_ALLOW))
         no_new_privs()
-        return error_of(lambda: seccomp.install(prog)), seccomp.status("Seccomp")
+        return errname_of(lambda: seccomp.install(prog)), seccomp.status("Seccomp")
 
     assert child.run(case) == ("0", "2")
 
@@ -220,7 +179,7 @@ def test_a_pointer_to_nowhere(name: str) -> None:
 
     def case() -> tuple[str, str]:
         no_new_privs()
-        return error_of(lambda: install_at(POINTERS[name]())), seccomp.status("Seccomp")
+        return errname_of(lambda: install_at(POINTERS[name]())), seccomp.status("Seccomp")
 
     assert child.run(case) == ("EFAULT", "0")
 
@@ -234,7 +193,7 @@ def test_four_bytes_are_read() -> None:
         no_new_privs()
         place = before_a_hole() - 2
         memory.write(place, struct.pack("=i", prog.fd))
-        return error_of(lambda: install_at(place))
+        return errname_of(lambda: install_at(place))
 
     assert child.run(case) == "0"
 
@@ -271,7 +230,7 @@ BAD_CLASSIC: dict[str, tuple[list[Classic], str]] = {
 def test_a_bad_classic_filter_is_reported_to_everybody(name: str) -> None:
     """Who may not install a classic filter learns what is wrong with it, not EACCES."""
     program, expected = BAD_CLASSIC[name]
-    code = privileges.as_user(lambda: error_of(lambda: seccomp.install_classic(program)))
+    code = privileges.as_user(lambda: errname_of(lambda: seccomp.install_classic(program)))
     assert code == expected
 
 
@@ -285,7 +244,7 @@ def install_classic_at(instructions: int) -> int:
 @pytest.mark.parametrize("name", ["unmapped", "half-an-int", "kernel"])
 def test_unreadable_classic_instructions_are_reported_to_everybody(name: str) -> None:
     """Instructions that cannot be read are EFAULT, not EACCES."""
-    code = privileges.as_user(lambda: error_of(lambda: install_classic_at(POINTERS[name]())))
+    code = privileges.as_user(lambda: errname_of(lambda: install_classic_at(POINTERS[name]())))
     assert code == "EFAULT"
 
 
@@ -293,7 +252,9 @@ def test_unreadable_classic_instructions_are_reported_to_everybody(name: str) ->
 @pytest.mark.parametrize("name", POINTERS)
 def test_an_unreadable_classic_program_is_reported_to_everybody(name: str) -> None:
     """A struct sock_fprog that cannot be read is EFAULT, not EACCES."""
-    assert privileges.as_user(lambda: error_of(lambda: install_at(POINTERS[name](), 0))) == "EFAULT"
+    assert (
+        privileges.as_user(lambda: errname_of(lambda: install_at(POINTERS[name](), 0))) == "EFAULT"
+    )
 
 
 @PRECEDENCE
@@ -301,7 +262,7 @@ def test_prctl_has_the_same_order() -> None:
     """PR_SET_SECCOMP reports a bad filter before it reports missing privilege, too."""
 
     def case() -> tuple[str, str]:
-        return error_of(lambda: prctl_install([Classic(0xFFFF)])), error_of(
+        return errname_of(lambda: prctl_install([Classic(0xFFFF)])), errname_of(
             lambda: prctl_install(classic_ret(SECCOMP_RET_ALLOW))
         )
 
@@ -326,14 +287,14 @@ def test_a_bad_descriptor_is_reported_to_everybody(name: str, expected: str) -> 
     other = prog_load([mov32(R0, 0), exit_()], uapi.BPF_PROG_TYPE_SOCKET_FILTER)
     with descriptor("pipe") as pipe:
         fd = {"closed": CLOSED, "minus-one": -1, "pipe": pipe, "other-type": other.fd}[name]
-        assert privileges.as_user(lambda: error_of(lambda: seccomp.install(fd))) == expected
+        assert privileges.as_user(lambda: errname_of(lambda: seccomp.install(fd))) == expected
 
 
 @BOTH
 @pytest.mark.parametrize("name", POINTERS)
 def test_a_bad_pointer_is_reported_to_everybody(name: str) -> None:
     """A descriptor that cannot be read is EFAULT, not EACCES."""
-    assert privileges.as_user(lambda: error_of(lambda: install_at(POINTERS[name]()))) == "EFAULT"
+    assert privileges.as_user(lambda: errname_of(lambda: install_at(POINTERS[name]()))) == "EFAULT"
 
 
 @contextmanager
@@ -355,7 +316,7 @@ KINDS = ["ebpf", "cbpf"]
 def test_a_good_filter_without_privilege(kind: str) -> None:
     """Without no_new_privs and CAP_SYS_ADMIN a good filter of either kind is EACCES."""
     with installer(kind) as install:
-        result = privileges.as_user(lambda: (error_of(install), seccomp.status("Seccomp")))
+        result = privileges.as_user(lambda: (errname_of(install), seccomp.status("Seccomp")))
     assert result == ("EACCES", "0")
 
 
@@ -365,7 +326,7 @@ def test_being_root_is_not_what_counts(kind: str) -> None:
     """Root without CAP_SYS_ADMIN gets EACCES, even with the capabilities that loading needs."""
     with installer(kind) as install:
         caps = (uapi.CAP_BPF, uapi.CAP_PERFMON, uapi.CAP_SYS_PTRACE)
-        assert privileges.as_root_with(lambda: error_of(install), *caps) == "EACCES"
+        assert privileges.as_root_with(lambda: errname_of(install), *caps) == "EACCES"
 
 
 @BOTH
@@ -375,7 +336,7 @@ def test_no_new_privs_suffices(kind: str) -> None:
 
     def case(install: Callable[[], int]) -> tuple[str, str]:
         no_new_privs()
-        return error_of(install), seccomp.status("Seccomp")
+        return errname_of(install), seccomp.status("Seccomp")
 
     with installer(kind) as install:
         assert privileges.as_user(lambda: case(install)) == ("0", "2")
@@ -387,7 +348,7 @@ def test_cap_sys_admin_suffices(kind: str) -> None:
     """CAP_SYS_ADMIN alone installs filters of either kind, and does not set no_new_privs."""
 
     def case(install: Callable[[], int]) -> tuple[str, str]:
-        return error_of(install), seccomp.status("NoNewPrivs")
+        return errname_of(install), seccomp.status("NoNewPrivs")
 
     with installer(kind) as install:
         result = privileges.as_user(lambda: case(install), uapi.CAP_SYS_ADMIN)
@@ -401,7 +362,7 @@ def test_cap_sys_admin_in_a_user_namespace_suffices(kind: str) -> None:
 
     def inside(install: Callable[[], int], *dropped_to: int) -> str:
         privileges.set_caps(*dropped_to)
-        return error_of(install)
+        return errname_of(install)
 
     def case(install: Callable[[], int]) -> tuple[str, str]:
         return (
@@ -411,153 +372,3 @@ def test_cap_sys_admin_in_a_user_namespace_suffices(kind: str) -> None:
 
     with installer(kind) as install:
         assert privileges.as_user(lambda: case(install)) == ("EACCES", "0")
-
-
-# --- what is left afterwards -----------------------------------------------------------------
-
-
-def is_loaded(number: int) -> bool:
-    """Does the kernel still know the program of this id?"""
-    return number in ids(uapi.BPF_PROG_GET_NEXT_ID)
-
-
-def is_freed(number: int, seconds: float = 10) -> bool:
-    """Does the program go away? Tasks and filters are released some time after they end."""
-    deadline = time.monotonic() + seconds
-    while is_loaded(number):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-def not_allowed(prog: Prog) -> str:
-    """EACCES: neither no_new_privs nor CAP_SYS_ADMIN."""
-    privileges.become_user()
-    return error_of(lambda: seccomp.install(prog))
-
-
-def no_descriptor_left(prog: Prog) -> str:
-    """EMFILE: the listener gets no descriptor."""
-    no_new_privs()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
-    try:
-        while True:
-            os.dup(prog.fd)
-    except OSError:
-        return error_of(lambda: seccomp.install(prog, SECCOMP_FILTER_FLAG_NEW_LISTENER))
-
-
-def second_listener(prog: Prog) -> str:
-    """EBUSY: there is a listener already."""
-    no_new_privs()
-    seccomp.install_classic(classic_ret(SECCOMP_RET_ALLOW), SECCOMP_FILTER_FLAG_NEW_LISTENER)
-    return error_of(lambda: seccomp.install(prog, SECCOMP_FILTER_FLAG_NEW_LISTENER))
-
-
-def diverged(prog: Prog) -> str:
-    """ESRCH: another thread has filters of its own; with a listener, which is taken back."""
-    no_new_privs()
-    ready, done = threading.Event(), threading.Event()
-
-    def other() -> None:
-        seccomp.install_classic(classic_ret(SECCOMP_RET_ALLOW))
-        ready.set()
-        done.wait(20)
-
-    thread = threading.Thread(target=other)
-    thread.start()
-    ready.wait(20)
-    flags = (
-        SECCOMP_FILTER_FLAG_TSYNC
-        | SECCOMP_FILTER_FLAG_TSYNC_ESRCH
-        | SECCOMP_FILTER_FLAG_NEW_LISTENER
-    )
-    code = error_of(lambda: seccomp.install(prog, flags))
-    done.set()
-    thread.join(20)
-    return code
-
-
-LONG = 32768
-"""MAX_INSNS_PER_PATH (kernel/seccomp.c): a program with this and more is too long by itself."""
-
-
-def too_much(prog: Prog) -> str:
-    """ENOMEM: the instructions of all filters together are more than a task may have."""
-    no_new_privs()
-    return error_of(lambda: seccomp.install(prog))
-
-
-FAILURES: dict[str, Callable[[Prog], str]] = {
-    "EACCES": not_allowed,
-    "EMFILE": no_descriptor_left,
-    "EBUSY": second_listener,
-    "ESRCH": diverged,
-    "ENOMEM": too_much,
-}
-
-
-@EXTENDED_FILTER
-@pytest.mark.parametrize("expected", FAILURES)
-def test_a_failed_install_keeps_no_program(expected: str) -> None:
-    """Each way to fail after the program was found gives its reference back."""
-    program = DENY if expected != "ENOMEM" else [*[mov32(R0, 0)] * LONG, *DENY]
-    prog = prog_load(program, log_level=0)
-    number = prog.id
-
-    def case() -> tuple[str, str]:
-        code = FAILURES[expected](prog)
-        # Our own filter denies this; the others that a case needed do not.
-        return code, error_of(seccomp.getppid)
-
-    assert child.run(case) == (expected, "0")
-    assert is_loaded(number)
-    prog.close()
-    assert is_freed(number)
-
-
-@EXTENDED_FILTER
-def test_an_installed_program_lives_as_long_as_its_task() -> None:
-    """A filter holds its program while a task has it, and no longer."""
-    prog = prog_load(DENY)
-    number = prog.id
-    reader, writer = os.pipe()
-
-    def body() -> None:
-        no_new_privs()
-        seccomp.install(prog)
-        prog.close()
-        os.write(writer, b"x")
-        time.sleep(30)
-
-    with child.running(body):
-        os.read(reader, 1)
-        prog.close()
-        assert is_loaded(number)
-    assert is_freed(number)
-
-
-@EXTENDED_FILTER
-def test_failed_installs_leave_no_filter_and_no_descriptor() -> None:
-    """After failures of every kind the task has no filter, and as many descriptors as before."""
-
-    def case() -> tuple[list[str], str, int]:
-        prog = prog_load(DENY)
-        no_new_privs()
-        before = open_descriptors()
-        codes = [
-            error_of(lambda: seccomp.install(CLOSED)),
-            error_of(lambda: install_at(0)),
-            error_of(lambda: seccomp.install(prog, 1 << 7)),
-            error_of(
-                lambda: seccomp.install(
-                    prog, SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_NEW_LISTENER
-                )
-            ),
-        ]
-        after = open_descriptors()
-        return codes, seccomp.status("Seccomp_filters"), after - before
-
-    assert child.run(case) == (["EBADF", "EFAULT", "EINVAL", "EINVAL"], "0", 0)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Kernel memory: from the current task, or through the direct map, it is everybody's memory.
 
 The verifier gives it to programs with CAP_PERFMON, in many ways. A filter's loader needs

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Tier 1: what can be said without state, by whom, and how much of it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """libbpf of the tree under test knows the program type."""
 
 from __future__ import annotations

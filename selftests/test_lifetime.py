@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """How long a program lives: as long as a descriptor, a pin, or a task that it filters."""
 
 from __future__ import annotations

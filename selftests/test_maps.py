@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Maps: the common kinds, global variables of C, and tail calls."""
 
 from __future__ import annotations
@@ -245,9 +246,6 @@ def test_a_filter_reports_through_a_ring_buffer() -> None:
     assert child.run(case) == [11, 22, 33]
 
 
-EDQUOT = errno.EDQUOT
-
-
 @proves("libbpf")
 def test_global_variables_of_a_c_filter() -> None:
     """.rodata, .data and .bss work: a constant set before the load, a budget, a counter."""
@@ -262,7 +260,7 @@ def test_global_variables_of_a_c_filter() -> None:
         globals_.map(".data").update(1)
         return until_spent, seen, [ask(), ask()]
 
-    assert child.run(case) == ([0, 0, 0, EDQUOT], 4, [0, EDQUOT])
+    assert child.run(case) == ([0, 0, 0, errno.EDQUOT], 4, [0, errno.EDQUOT])
 
 
 def caller(table: Map) -> list[Source]:

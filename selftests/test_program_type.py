@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The program type: loading, installing and running."""
 
 from __future__ import annotations

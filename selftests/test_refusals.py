@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a seccomp program is never allowed, whoever loads it."""
 
 from __future__ import annotations

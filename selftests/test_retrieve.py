@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """PTRACE_SECCOMP_GET_FILTER_EXTENDED: getting a task's filters back, for checkpoint/restore."""
 
 from __future__ import annotations

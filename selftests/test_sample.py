@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The kernel tree's own sample, built from it."""
 
 from __future__ import annotations

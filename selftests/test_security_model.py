@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """docs/security-model.md tells the truth: every proof that it names ran, and passed."""
 
 from __future__ import annotations
@@ -5,11 +6,12 @@ from __future__ import annotations
 import pytest
 
 from selftests import conftest
-from selftests.harness import lacks
+from selftests.harness import patches
 from selftests.harness.document import SECURITY_MODEL, named_tests
-from selftests.harness.patches import NAMES, proves
+from selftests.harness.lacks import LACKS
+from selftests.harness.patches import proves
 
-pytestmark = proves(*NAMES)
+pytestmark = proves(*patches.BY_NAME)
 
 
 @pytest.mark.irrevocable(1000)
@@ -26,7 +28,7 @@ def test_every_proof_that_the_security_model_names_has_passed(
     if request.config.option.keyword:
         names = [name for name in names if outcomes[name]]
     # What is known to lack in the guest cannot be proved in it.
-    allowed = {"passed", "skipped"} if lacks.LACKS else {"passed"}
+    allowed = {"passed", "skipped"} if LACKS else {"passed"}
     wrong = {
         name: outcomes[name] for name in names if not outcomes[name] or outcomes[name] - allowed
     }

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Filters of both kinds on top of each other, and what children get."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Task storage: what a filter keeps per process, and when that begins and ends."""
 
 from __future__ import annotations

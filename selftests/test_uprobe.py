@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """uprobe() and uretprobe() are exempt from filtering, under eBPF filters as under classic ones.
 
 On x86-64 a probed function is entered and left through these system calls, which the traced program

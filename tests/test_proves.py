@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Selftests mark their patches by name; the series gives the order."""
+"""The suite's tests name the patches that they prove; the series says in which order those are."""
 
 from __future__ import annotations
 
@@ -7,106 +7,143 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lab import PROJECT_ROOT
-from lab.source.series import Series
-from selftests.harness import features, patches
-from selftests.harness.patches import PATCHES, proves
+from selftests.harness import patches, series
 
-CODE = """
-import json
-from selftests.harness import patches
-print(json.dumps([patches.NUMBERS, [name for name in patches.NAMES if patches.chosen((name,))]]))
-"""
+ROOT = series.ORDER_FILE.parents[1]
+ORDER = [line for line in series.ORDER_FILE.read_text().splitlines() if line.endswith(".patch")]
+RETRIEVAL, MEMORY = (
+    next(line for line in ORDER if patches.BY_NAME[name].file in line)
+    for name in ("retrieval", "user-memory")
+)
 
-
-def asked(**environment: str) -> tuple[dict[str, int], list[str]]:
-    """Numbers by name, and the names whose tests run, as the lab's environment has it."""
-    done = subprocess.run(
-        [sys.executable, "-c", CODE],
-        cwd=PROJECT_ROOT,
-        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT), **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    numbers, chosen = json.loads(done.stdout)
-    return numbers, chosen
+Order = Callable[[Sequence[str]], None]
 
 
-def test_every_patch_has_a_row_and_a_probe_and_every_row_a_patch() -> None:
-    series = Series.read(PROJECT_ROOT / "patches")
-    files = [patch.file.removesuffix(".patch").partition("-")[2] for patch in series.patches]
-    assert sorted(row.file for row in PATCHES) == sorted(files)
-    assert set(features.PROBES) == set(patches.NAMES)
-    assert [patches.NUMBERS[row.name] for row in PATCHES] == [
-        files.index(row.file) + 1 for row in PATCHES
-    ]
+def _forget() -> None:
+    series.files.cache_clear()
+    patches.in_order.cache_clear()
 
 
-def test_a_name_that_no_row_has_is_refused_where_it_is_written() -> None:
-    with pytest.raises(ValueError, match=r"no patch is called user-memroy: .*user-memory"):
-        proves("user-memroy")
-    with pytest.raises(ValueError, match="no name"):
-        proves()
+@pytest.fixture
+def order(monkeypatch: pytest.MonkeyPatch) -> Iterator[Order]:
+    """Gives the series another order for one test."""
+
+    def give(names: Sequence[str]) -> None:
+        monkeypatch.setenv(series.ENVIRONMENT, ",".join(names))
+        _forget()
+
+    yield give
+    monkeypatch.undo()
+    _forget()
 
 
-def test_a_patch_that_is_inserted_moves_the_numbers_and_touches_no_mark() -> None:
-    files = (PROJECT_ROOT / "patches" / "series").read_text().split()
-    inserted = [files[0], "0002-bpf-A-new-one.patch", *files[1:]]
-    numbers, chosen = asked(SECCOMP_LAB_SERIES=",".join(inserted))
-    assert numbers["error-order"] == 1
-    assert numbers["program-type"] == 3
-    assert chosen == list(patches.NAMES)
+def numbers() -> dict[str, int | None]:
+    return {patch.name: patch.number for patch in patches.PATCHES}
 
 
-def test_a_part_of_the_series_is_asked_for_its_own() -> None:
-    _, chosen = asked(SECCOMP_LAB_APPLIED="3")
-    assert chosen == ["error-order", "program-type", "retrieval"]
-    _, chosen = asked(SECCOMP_LAB_APPLIED="5", SECCOMP_LAB_SINCE="3")
-    assert chosen == ["libbpf", "sample"]
+def test_every_patch_has_a_row_and_every_row_a_patch() -> None:
+    rows = [patch.file for patch in patches.PATCHES]
+    assert sorted(rows) == sorted(series.files())
+    assert [name for name in ORDER if not (series.ORDER_FILE.parent / name).is_file()] == []
+    assert len(patches.BY_NAME) == len(patches.PATCHES)
 
 
-def test_a_series_with_other_files_is_asked_for_all_when_it_is_whole() -> None:
-    """Somebody else's series: nothing is left out because a file has another name."""
-    others = "0001-seccomp-Something-else.patch,0002-libbpf-recognize-section-seccomp.patch"
-    numbers, chosen = asked(SECCOMP_LAB_SERIES=others)
-    assert numbers == {"libbpf": 2}
-    assert chosen == list(patches.NAMES)
-    _, chosen = asked(SECCOMP_LAB_SERIES=others, SECCOMP_LAB_APPLIED="2")
-    assert chosen == ["libbpf"]
+def test_every_row_has_a_probe() -> None:
+    assert [patch.name for patch in patches.PATCHES if not callable(patch.probe)] == []
 
 
-def collected(tmp_path: Path, **environment: str) -> dict[str, int]:
-    """The suite's own tests, as its conftest.py chooses them: the last patch that each proves."""
+def test_an_inserted_patch_shifts_those_after_it(order: Order) -> None:
+    before = numbers()
+    place = ORDER.index(RETRIEVAL)
+    order([*ORDER[:place], "0003-something-new.patch", *ORDER[place:]])
+    assert numbers() == {
+        name: number + (number > place) for name, number in before.items() if number is not None
+    }
+    assert numbers() != before
+
+
+def test_a_patch_is_known_by_its_file_whatever_its_number(order: Order) -> None:
+    before = numbers()
+    order([f"{number + 100:05}-{name.partition('-')[2]}" for number, name in enumerate(ORDER)])
+    assert numbers() == before
+
+
+def test_comments_and_blank_lines_are_no_patches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: Order
+) -> None:
+    file = tmp_path / "series"
+    file.write_text("# the order\n\n0001-b.patch # first\n  0002-a.patch\n")
+    monkeypatch.setattr(series, "ORDER_FILE", file)
+    order([])
+    assert series.files() == ("b", "a")
+
+
+def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(ValueError, match=r"no patch is called nonsense; there are .*user-memory"):
+        patches.proves("yama", "nonsense")
+
+
+def test_a_row_that_is_not_in_the_series_has_no_number_and_comes_last(order: Order) -> None:
+    order([name for name in ORDER if name != RETRIEVAL])
+    assert numbers()["retrieval"] is None
+    assert patches.in_order()[-1].name == "retrieval"
+
+
+def test_a_kernel_has_the_patches_up_to_the_last_applied(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [*series.files(), "another-series-own"]
+    assert all(series.has(file) for file in files)
+    monkeypatch.setattr(series, "APPLIED", 3)
+    assert [file for file in files if series.has(file)] == files[:3]
+
+
+def collect(tmp_path: Path, **environment: str) -> tuple[list[dict[str, Any]], str]:
+    """What the suite collects of the tests of retrieval and user memory, and what it says."""
     events = tmp_path / "events"
     events.unlink(missing_ok=True)
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-p",
-            "no:cacheprovider",
-            "--collect-only",
-            "-q",
-            "selftests",
-        ],
-        cwd=PROJECT_ROOT,
+    files = ["selftests/test_retrieve.py", "selftests/test_user_memory.py"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--collect-only", "-q", *files],
+        cwd=ROOT,
         env={**os.environ, "SECCOMP_LAB_EVENTS": str(events), **environment},
-        stdout=subprocess.DEVNULL,
-        check=True,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    (event,) = map(json.loads, events.read_text().splitlines()[:1])
-    return {test["id"]: max(test["patches"]) for test in event["tests"]}
+    event = json.loads(events.read_text().splitlines()[0])
+    assert event["event"] == "collected"
+    return event["tests"], done.stdout
 
 
-def test_what_a_kernel_is_asked_depends_on_its_patches(tmp_path: Path) -> None:
-    """Those that prove a patch that it has, and one that is later than SINCE."""
-    whole = collected(tmp_path)
-    new = collected(tmp_path, SECCOMP_LAB_SINCE="4", SECCOMP_LAB_APPLIED="5")
-    assert new == {test: patch for test, patch in whole.items() if patch == 5}
-    assert new
+def proved(tests: list[dict[str, Any]]) -> dict[str, list[int]]:
+    """By what the tests prove, the numbers that the lab is told."""
+    return {",".join(test["proves"]): test["patches"] for test in tests}
+
+
+def test_the_lab_is_told_numbers_and_names(tmp_path: Path) -> None:
+    named = numbers()
+    tests, said = collect(tmp_path)
+    assert proved(tests) == {
+        "retrieval": [named["retrieval"]],
+        "user-memory": [named["user-memory"]],
+    }
+    rows = [line for line in said.splitlines() if line.startswith("patch ")]
+    assert [line.split()[2] for line in rows] == [patch.name for patch in patches.in_order()]
+    assert [int(line.split()[1]) for line in rows] == list(range(1, len(ORDER) + 1))
+
+
+def test_what_another_series_does_not_have_is_asked_of_the_whole_only(tmp_path: Path) -> None:
+    other = [name for name in ORDER if name != RETRIEVAL]
+    environment = {series.ENVIRONMENT: ",".join(other)}
+    memory = [other.index(MEMORY) + 1]
+    whole, said = collect(tmp_path, **environment)
+    assert proved(whole) == {"retrieval": [], "user-memory": memory}
+    assert "not in this series  retrieval" in said
+    for part in ({"SECCOMP_LAB_APPLIED": str(len(other))}, {"SECCOMP_LAB_SINCE": "1"}):
+        tests, _ = collect(tmp_path, **environment, **part)
+        assert proved(tests) == {"user-memory": memory}

@@ -160,8 +160,8 @@ class _Testing:
         self._run.seed(tests)
 
     def _series(self) -> tuple[str, ...]:
-        """The files of the patches, in their order."""
-        return tuple(patch.file for patch in self._run.manifest.patches)
+        """The files of the patches, in their order; a port has its patch's name."""
+        return tuple(Path(patch.file).name for patch in self._run.manifest.patches)
 
     def _python(self, mode: str) -> list[str]:
         """pytest, recording what it imports or taking it from there."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Attack: change what a filter's maps hold, from outside, while it runs on another CPU.
 
 test_maps.py has which programs a prog array takes. Here: under load a filter sees what was there

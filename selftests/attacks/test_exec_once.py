@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Attack: execute a second program under a filter that allows one.
 
 By threads that race, by children, by a process that gets the id of another. What state is kept per

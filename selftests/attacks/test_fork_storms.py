@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Attack: fork as fast as it goes, under filters with state, and install more in the middle."""
 
 from __future__ import annotations

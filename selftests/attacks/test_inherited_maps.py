@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Attack: change a filter's state from inside the filtered task.
 
 State belongs to whoever holds it (docs/security-model.md): a descriptor or a writable mapping that

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Attack: hold up the system call, and with it its task, by memory whose content comes late.
 
 A filter that waited for a page from userfaultfd or FUSE would stop at system call entry for as long

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Attack: slip a map into another map that a filter has not been verified for.
 
 What a filter does with a map out of a map was checked, and partly made into instructions, for the
@@ -7,12 +8,10 @@ under load; test_lsm_denial.py has who is denied all of them.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import mmap
-import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -39,6 +38,7 @@ from selftests.harness.asm import (
     ret,
 )
 from selftests.harness.bpf import Map, Prog, bpf, load_error, map_create, prog_load
+from selftests.harness.lasting import under
 from selftests.harness.lifetimes import eventually, maps, progs
 from selftests.harness.maps_in_maps import INNER, NEITHER, OUTER, first_of, looking_through
 from selftests.harness.objects import BpfObject
@@ -67,51 +67,6 @@ def inner_of(type_: int, *values: int, **fields: int) -> Map:
     for key, value in enumerate(values):
         inner.update(value, key)
     return inner
-
-
-class Seen:
-    """What a filtered process is answered, as it goes on."""
-
-    LARGEST = 4096
-
-    def __init__(self) -> None:
-        self._shared = mmap.mmap(-1, 2 * self.LARGEST)
-        # In the machine's own format, which is written at once: struct's "=Q" goes byte by byte,
-        # and who reads a carry half done takes 255 for 511.
-        self._calls = memoryview(self._shared)[self.LARGEST :].cast("Q")
-
-    def note(self, answer: int) -> None:
-        """By the filtered process, after a call."""
-        self._shared[answer] = 1
-        self._calls[0] += 1
-
-    def _wait(self, calls: int) -> None:
-        then = self._calls[0] + calls
-        assert eventually(lambda: self._calls[0] >= then), "no calls are made any more"
-
-    def now(self) -> set[int]:
-        """All answers to some calls that begin after this one."""
-        self._wait(2)
-        self._shared[: self.LARGEST] = bytes(self.LARGEST)
-        self._wait(50)
-        return {answer for answer in range(self.LARGEST) if self._shared[answer]}
-
-
-@contextlib.contextmanager
-def under(prog: Prog, *keys: int) -> Iterator[Seen]:
-    """A process that calls under the filter for ever, on a CPU of its own, for these keys."""
-    seen = Seen()
-
-    def for_ever() -> None:
-        no_new_privs()
-        seccomp.install(prog)
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-        while True:
-            for key in keys or (0,):
-                seen.note(errno_of(NR.getppid, key))
-
-    with child.running(for_ever):
-        yield seen
 
 
 # Maps that do not fit

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Attack: take the loader's namespaces away before the program is installed, or while it runs.
 
 A program that kept a pointer to its loader's namespace without a reference would now follow it; one

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Attack: learn ids of the namespaces above, or be taken for somebody, three namespaces down.
 
 test_ids.py has one level. Here each level has names of its own for the same user and process.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Attack: run a filter on another context than its own, by every other way to attach a program.
 
 Each API is tried with a program of the type that it takes as well, to see that it is the type that

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Attack: hook a filter that is installed with a program of another type, to change its answer.
 
 freplace, which could, is refused (test_refusals.py). fentry and fexit programs may watch a program

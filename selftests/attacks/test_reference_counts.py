@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Attack: load, install and fail so often that a reference that is lost each time is noticed.
 
 On all CPUs at once, so that counts are taken and dropped at the same time. A hundred thousand

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Attack: let the traced task exit or execute a program while its filters are retrieved."""
 
 from __future__ import annotations

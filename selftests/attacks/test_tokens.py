@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Attack: make more of a BPF token than was delegated.
 
 A token stands for CAP_BPF and CAP_PERFMON where commands, map and program types are delegated

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Attack: let a tracer change the system call after filters have looked at it.
 
 After SECCOMP_RET_TRACE all filters run again, from the start, on what the tracer has left

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Attack: end threads, or the whole process, while TSYNC walks over them."""
 
 from __future__ import annotations

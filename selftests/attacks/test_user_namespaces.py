@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Attack: be root in a user namespace of one's own, load there, and use the program outside.
 
 test_dumpability.py has each way out for one level. Here: deeper, and for ids; and the other

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Attack: change the LSMs' mind while programs are loaded and installed, on all CPUs at once.
 
 What a program may use is asked for at several places of the verifier. If two of them got different

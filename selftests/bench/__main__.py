@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """``python -m selftests.bench PLAN EVENTS``: go through a plan, round by round.
 
 The plan is JSON: ``rounds``, and ``tables``, each with a ``name`` and ``rows``. Within a table the

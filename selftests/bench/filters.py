@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The filters that are measured, by name.
 
 Those for "mixed" say the same: getppid() is EPERM, everything else is allowed. They differ in how
@@ -45,7 +46,7 @@ from selftests.harness.bpf import Fd, Map, map_create, prog_load
 
 REFUSE = uapi.SECCOMP_RET_ERRNO | errno.EPERM
 FAULT = errno.EIO
-"""As native/bench.c has it."""
+"""As native/bench/workloads.h has it."""
 
 NO_ARGUMENT = 0xDEAD
 """A first argument that the loops never pass."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """One sample of a row: a process of native/bench.c, and what it prints.
 
 A row is a dictionary of the plan: ``mode`` names a function here; ``filter``, ``workload``,
@@ -20,7 +21,7 @@ TIMEOUT = 300.0
 """Seconds for one sample: far more than any takes, so that one that hangs is a row without one."""
 
 NOT_HERE = 77
-"""native/bench.c: the architecture has no such measurement."""
+"""native/bench/trace.h: the architecture has no such measurement."""
 
 LINES = 3
 
@@ -132,7 +133,7 @@ LOG = "/tmp/seccomp-bench.log"
 """In the guest's memory: what is measured is the telling, not a disk."""
 
 OPENED = "/dev/null"
-"""As native/bench.c has it."""
+"""As native/bench/workloads.h has it."""
 
 
 def _open(row: Row) -> tuple[object, ...]:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What `lab bench` measures does what it is said to: a few calls of each kind."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /* Global variables of all three kinds: constant, initialized, zero. */
 #include <linux/bpf.h>
 #include <linux/seccomp.h>

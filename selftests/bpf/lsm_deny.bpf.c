@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /* An LSM of our own that denies seccomp filters their state, to one process. */
 #include <linux/bpf.h>
 #include <linux/types.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /* Allow a system call once: per process by storage, per process id, or for all
  * tasks under the filter.
  */

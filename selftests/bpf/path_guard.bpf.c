@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /* Deny opening one path, by what the filter reads from the caller's memory. */
 #include <linux/bpf.h>
 #include <linux/seccomp.h>

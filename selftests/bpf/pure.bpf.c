@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /* What tier 1 offers: the context, arithmetic, bounded loops, functions. */
 #include <linux/bpf.h>
 #include <linux/seccomp.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * A counter per process. The watched system call says in its first argument
  * what to do with it, and the counter comes back as the call's errno.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /* What NULL for the task gives programs that are not seccomp filters. */
 #include <linux/bpf.h>
 #include <linux/types.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /* The process's counter and the thread's own, which takes CAP_PERFMON to name. */
 #include <linux/bpf.h>
 #include <linux/seccomp.h>

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The bitmap of constant answers, as CONFIG_SECCOMP_CACHE_DEBUG shows it in /proc/PID.
 
 Classic filters enter calls that they always allow; eBPF filters enter none.

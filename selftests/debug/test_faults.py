@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """An allocation fails, each in turn: loading, installing and retrieving fail cleanly.
 
 Documentation/fault-injection/fault-injection.rst: a number written to /proc/thread-self/fail-nth

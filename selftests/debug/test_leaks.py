@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """After the whole suite kmemleak finds nothing that was allocated and forgotten."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What eBPF filters are for: filters that can be read, run and tried, one module each.
 
 ``NAME.bpf.c`` is the filter, ``NAME.py`` loads it and says what it is good for and what an attacker

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /* Refuse a set of system calls, from the first execution on. */
 #include "gallery.h"
 

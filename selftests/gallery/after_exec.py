@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Filter after exec: what the launcher needs to start a command is not taken from it.
 
 A classic filter that refuses, say, ``setuid`` or ``mount`` has to be installed after the last use

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """System calls by name, as libseccomp knows them for the machine's own architecture.
 
 It is there wherever QEMU is, which confines itself with it.

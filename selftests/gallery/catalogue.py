@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The gallery's filters as a table: what each is for, its parameters, what it has to tell.
 
 The list that a person is shown, the check of what he asks for, and the filter itself are made from

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A container runtime's default profile, in C: the JSON that podman and buildah come with, or one
 that is made for Docker or follows the OCI runtime specification, translated and not interpreted.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A container runtime's seccomp profile: its JSON, and what of it counts for one container.
 
 The format is that of the OCI runtime specification (config-linux.md, "Seccomp"), with what Docker

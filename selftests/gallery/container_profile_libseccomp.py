@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The same profile through libseccomp, as a container's runtime hands it over: classic BPF."""
 
 from __future__ import annotations

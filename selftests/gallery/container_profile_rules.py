@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A profile's rules by system call number, for each architecture that programs may use.
 
 What libseccomp does with them, as its documentation has it and its filters show:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A profile as a filter in C: a switch over the calls of each architecture, no state."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /* So many executions for all tasks under the filter, then none. */
 #include "gallery.h"
 

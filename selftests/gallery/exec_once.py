@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Exec only once: a launcher's command runs, and nothing that it starts runs anything else.
 
 The launcher puts the filter on, then executes the command: that is the one execution. Whatever

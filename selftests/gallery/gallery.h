@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /* What the gallery's filters share. */
 #ifndef GALLERY_H
 #define GALLERY_H

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /* Have a system call fail: the Nth time, now and then, or on one path only. */
 #include "gallery.h"
 

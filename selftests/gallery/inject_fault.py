@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Fault injection, contained: a system call fails for one tree of processes, and nobody else.
 
 The Nth time, with a probability, or on one path only; fail_function and its kind want root and

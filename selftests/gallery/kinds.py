@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the parameters of the gallery's filters are made of: texts as a person types them, read.
 
 Each kind has the word that stands for it in a list of parameters, what may be written, and a

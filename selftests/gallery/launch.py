@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A command under filters of the gallery, and what they tell while it runs.
 
 The filters are loaded here, and installed by a child that then becomes the command: it gets no

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A filter of the gallery in the kernel: its counters, its events, and how to put it on."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /* Ask the supervisor about sockets of some families, refuse or allow the others. */
 #include "gallery.h"
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Notifier, accelerated: the supervisor is asked about what it has to decide, and nothing else.
 
 A notification costs two switches of tasks and more. Here the filter answers for each family of

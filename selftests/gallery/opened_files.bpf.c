@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /* Tell which files are opened, by whom, by a ring buffer; allow all. */
 #include "gallery.h"
 

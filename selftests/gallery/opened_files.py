@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Files opened: path, process and user of each open, as ``strace -e trace=open,openat`` shows them.
 
 What an attacker can still do: everything, nothing is refused. The path is what lay in memory when

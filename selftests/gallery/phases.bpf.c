@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /* Two sets of system calls: one while a server starts, one when it serves. */
 #include "gallery.h"
 

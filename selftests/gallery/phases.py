@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Temporal specialisation: a server that serves needs less than a server that starts.
 
 One set of system calls until the server says that it is ready by making a certain one (``listen``,

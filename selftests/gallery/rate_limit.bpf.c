@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /* So many of some system calls for each process and interval; more are refused. */
 #include "gallery.h"
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Rate limit: so many of some system calls for each process in an interval, then an error.
 
 Each process has its own count, in task storage: threads share it, a child begins with a new one.

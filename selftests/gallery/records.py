@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Records of the gallery's filters as text: a line as strace has it, a JSON object, or columns.
 
 A path is whatever bytes a process has put there. What of it cannot be printed is escaped, so that a

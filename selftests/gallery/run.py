@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Run a command under a filter of the gallery.
 
   python -m selftests.gallery.run --filter exec_once -- make test

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /* Tell of system calls by a ring buffer, with their arguments; allow all. */
 #include "gallery.h"
 

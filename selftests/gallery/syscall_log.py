@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """System call logging: which calls a command makes, with their arguments, by a ring buffer.
 
 ``SECCOMP_RET_LOG`` writes a line to the kernel's log, without arguments; ptrace stops the task

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A container runtime's profile in C says what libseccomp's translation of it says."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Exec only once, and a filter that begins with an execution."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Faults for one tree of processes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """System calls and opened files, told by a ring buffer."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a server is put under: phases, questions to a supervisor, a limit of its rate."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The gallery's tools, as a person calls them: a process that runs a command under a filter."""
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class Case:
     status: int = 0
     says: str = ""
     beside: str = ""
-    patches: tuple[str, ...] = ("program-type",)
+    proves: tuple[str, ...] = ("program-type",)
 
 
 MKDIR = "mkdir,mkdirat"
@@ -128,7 +129,7 @@ CASES = (
         "lost 0",
         says="content",
         beside='openat(AT_FDCWD, "known", O_RDONLY)',
-        patches=("user-memory",),
+        proves=("user-memory",),
     ),
     Case(
         "inject_fault",
@@ -137,7 +138,7 @@ CASES = (
         settings=("call=openat", "error=ENOSPC", "path=known"),
         status=1,
         beside="known: No space left on device",
-        patches=("user-memory",),
+        proves=("user-memory",),
     ),
     Case(
         "phases",
@@ -162,14 +163,14 @@ CASES = (
         settings=(f"limited={MKDIR}", "limit=2", "interval=3600"),
         says="a\nb\nknown",
         beside="Resource temporarily unavailable",
-        patches=("program-type", "null-task", "task-storage"),
+        proves=("program-type", "null-task", "task-storage"),
     ),
 )
 
 
 @pytest.mark.parametrize(
     "case",
-    [pytest.param(case, id=case.filter, marks=proves(*case.patches)) for case in CASES],
+    [pytest.param(case, id=case.filter, marks=proves(*case.proves)) for case in CASES],
 )
 def test_a_command_runs_under_a_filter(case: Case, tmp_path: Path) -> None:
     """What the filter does shows, what it tells is said, and the exit status is the command's."""

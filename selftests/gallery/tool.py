@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What ``run`` and ``trace`` have in common: their command line's shape, and where the records go.
 
 Options come first, then ``--`` and the command. The exit status is the command's, 128 and more if a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Show the files that a command opens, as it opens them.
 
   python -m selftests.gallery.trace -- ls /etc

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a filter says about system calls, without making them: native/verdicts.c asks the kernel.
 
 Four verdicts are weaker than an errno, and are one here: ALLOW, LOG, TRACE and USER_NOTIF.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A small assembler: eBPF instructions as functions, classic BPF as tuples.
 
 An instruction is 8 bytes (struct bpf_insn); 64-bit immediates take two. Programs are lists of

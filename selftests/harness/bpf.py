@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """bpf(2): programs, maps, pins and ids. Descriptors close with their object."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A BTF blob by hand: what a compiler tells of a filter's functions.
 
 Layout and kinds: include/uapi/linux/btf.h, Documentation/bpf/btf.rst.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Child processes: a filter is for life, so each case gets a process of its own to spend.
 
 :func:`run` calls a function in a forked child and gives back what it returns, or raises what it

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The tests that docs/security-model.md names as proofs."""
 
 from __future__ import annotations

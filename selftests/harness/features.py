@@ -1,7 +1,9 @@
+# SPDX-License-Identifier: MIT
 """What of the series the running kernel has, found out by doing.
 
-Each patch has a probe. A probe returns if the feature is there and raises Absent with what it saw
-if it is not. Which of the two is right depends on the kernel: conftest.py decides.
+Each patch has a probe, which its row in patches.py names. A probe returns if the feature is there
+and raises :class:`Absent` with what it saw if it is not. Which of the two is right depends on the
+kernel: conftest.py decides.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ from selftests.harness.asm import (
 from selftests.harness.lacks import RETRIEVAL, Absent, Lacks
 
 
-def _program_type() -> None:
+def program_type() -> None:
+    """Programs of the type can be loaded."""
     try:
         bpf.prog_load(ret(uapi.SECCOMP_RET_ALLOW))
     except bpf.BpfError as error:
@@ -41,7 +44,9 @@ def _program_type() -> None:
         raise Absent("loading a program of type 33 gives EINVAL") from None
 
 
-def _error_order() -> None:
+def error_order() -> None:
+    """What is wrong with a filter comes before what its owner may not."""
+
     def install_nonsense() -> int:
         try:
             seccomp.install_classic([Classic(0xFFFF)])
@@ -53,11 +58,11 @@ def _error_order() -> None:
         raise Absent("EACCES comes before what is wrong with the filter")
 
 
-def _retrieval() -> None:
-    _program_type()
+def retrieval() -> None:
+    """The ptrace request is known. Raises Lacks."""
+    program_type()
 
     def trace() -> int:
-
         with child.running(lambda: time.sleep(30)) as pid:
             sys.ptrace(uapi.PTRACE_ATTACH, pid)
             os.waitpid(pid, 0)
@@ -72,19 +77,22 @@ def _retrieval() -> None:
         raise Absent("ptrace request 0x4213 gives EIO")
 
 
-def _libbpf() -> None:
+def libbpf() -> None:
+    """libbpf has a name for the type."""
     if objects.libbpf().libbpf_bpf_prog_type_str(uapi.BPF_PROG_TYPE_SECCOMP) is None:
         raise Absent("libbpf has no name for program type 33")
 
 
-def _sample() -> None:
+def sample() -> None:
+    """The sample has been built."""
     try:
         objects.guest_file("test_seccomp")
     except FileNotFoundError:
         raise Absent("samples/bpf has no test_seccomp") from None
 
 
-def _hook() -> None:
+def lsm_hook() -> None:
+    """The hook is there for BPF programs. Raises Lacks."""
     lsm.need()
     try:
         objects.vmlinux_btf_id("seccomp_extended", uapi.BPF_LSM_MAC)
@@ -92,8 +100,9 @@ def _hook() -> None:
         raise Absent("the kernel's BTF has no bpf_lsm_seccomp_extended") from None
 
 
-def _restriction() -> None:
-    _program_type()
+def restriction() -> None:
+    """A map is refused where an LSM denies state. Raises Lacks."""
+    program_type()
 
     def load_with_map() -> int:
         array = bpf.map_create()
@@ -120,13 +129,15 @@ def _restriction() -> None:
         raise Absent("a map is allowed under ptrace_scope 2 without CAP_SYS_PTRACE")
 
 
-def _yama() -> None:
+def yama() -> None:
+    """It is Yama that denies state. Raises Lacks."""
     privileges.need_yama()
-    _restriction()
+    restriction()
 
 
-def _user_memory() -> None:
-    _program_type()
+def user_memory() -> None:
+    """Filters may call the helper that reads it."""
+    program_type()
     try:
         bpf.prog_load(
             [
@@ -144,30 +155,11 @@ def _user_memory() -> None:
         raise Absent("filters cannot call bpf_probe_read_user()") from None
 
 
-PROBES: dict[str, Callable[[], None]] = {
-    "error-order": _error_order,
-    "program-type": _program_type,
-    "retrieval": _retrieval,
-    "libbpf": _libbpf,
-    "sample": _sample,
-    "lsm-hook": _hook,
-    "map-restriction": _restriction,
-    "tier-1": _restriction,
-    "yama": _yama,
-    "user-memory": _user_memory,
-    # NULL is accepted by the verifier of every kernel that has the program type, and that it means
-    # the leader is what the tests of task-storage are about.
-    "null-task": _program_type,
-    "task-storage": _program_type,
-}
-"""By the patch's name."""
-
-
 @functools.cache
-def why_absent(patch: str) -> str | None:
-    """None if the kernel has what the patch adds, else what was seen instead."""
+def why_absent(probe: Callable[[], None]) -> str | None:
+    """None if the kernel has what the probe looks for, else what was seen instead. Raises Lacks."""
     try:
-        PROBES[patch]()
+        probe()
     except Absent as absent:
         return str(absent)
     return None

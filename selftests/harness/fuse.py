@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A file whose content never comes: the smallest FUSE server, which does not answer READ.
 
 include/uapi/linux/fuse.h has the messages.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Ways for a program from one process to another, out of a user namespace in particular, and a
 loader who has nothing but what is in one.
 """
@@ -46,7 +47,7 @@ class Route:
     """A way for a descriptor out of a namespace: what the loader and what the receiver do.
 
     ``start`` starts the loader; if it shares the receiver's descriptors, what one closes is closed
-    for both. ``patches``: of the series, that it takes.
+    for both. ``proves``: the patches that it takes.
     """
 
     name: str
@@ -54,7 +55,7 @@ class Route:
     take: Callable[[int, Meeting], int] = field(repr=False)
     prepare: Callable[[], Fd] = field(default=_nothing, repr=False)
     start: Callable[[Callable[[], object]], int] = field(default=child.start, repr=False)
-    patches: tuple[str, ...] = ("program-type",)
+    proves: tuple[str, ...] = ("program-type",)
 
 
 def _tell(number: int, meeting: Meeting) -> None:
@@ -228,15 +229,15 @@ def _take_out(_: int, meeting: Meeting) -> int:
     return _ring(meeting).install()
 
 
+RETRIEVED = ("program-type", "retrieval")
+
 ROUTES = (
     Route("SCM_RIGHTS", _send, _receive),
     Route("pidfd_getfd", _tell_descriptor, _fetch),
     Route("bpffs_pin", _pin, _get),
     Route("by_id", _tell_id, _by_id),
     Route("pinned_prog_array", _pin_array, _look_up),
-    Route(
-        "ptrace", _install, _retrieve, prepare=_retrievable, patches=("program-type", "retrieval")
-    ),
+    Route("ptrace", _install, _retrieve, prepare=_retrievable, proves=RETRIEVED),
     Route("shared_descriptors", _tell_shared, _take_shared, start=_start_sharing_descriptors),
     Route("notifier_addfd", _add, _call, prepare=_supervised),
     Route("io_uring_file", _keep, _take_out, prepare=Ring),
@@ -245,7 +246,7 @@ ROUTES = (
 
 routes = pytest.mark.parametrize(
     "route",
-    [pytest.param(route, id=route.name, marks=proves(*route.patches)) for route in ROUTES],
+    [pytest.param(route, id=route.name, marks=proves(*route.proves)) for route in ROUTES],
 )
 
 BY_ID = next(route for route in ROUTES if route.name == "by_id")

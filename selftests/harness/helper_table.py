@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every helper function of the kernel, and what a loader of seccomp filters needs to be offered it.
 
 Ids and names are those of ___BPF_FUNC_MAPPER in include/uapi/linux/bpf.h. What the base offers to
@@ -11,7 +12,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from selftests.harness import lacks
+from selftests.harness.lacks import BASE_HELPERS, LACKS
 from selftests.harness.uapi import CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN, CAP_SYS_PTRACE
 
 
@@ -31,7 +32,7 @@ ANY, BPF, PERFMON, MEMORY, NEVER = Grant
 @dataclass(frozen=True)
 class Helper:
     """One helper. ``optional``: a kernel may be configured without it. ``later``: what an older
-    base, one that lacks lacks.BASE_HELPERS, does not offer to all program types.
+    base, one that lacks BASE_HELPERS, does not offer to all program types.
     """
 
     id: int
@@ -43,7 +44,7 @@ class Helper:
     @property
     def may_miss(self) -> bool:
         """May this guest's kernel have nobody offered it?"""
-        return self.optional or (self.later and lacks.BASE_HELPERS in lacks.LACKS)
+        return self.optional or (self.later and BASE_HELPERS in LACKS)
 
 
 def grants_of(capabilities: frozenset[int]) -> frozenset[Grant]:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """BTF ids of the running kernel's own functions and variables, found by libbpf."""
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""What a guest may lack, and how a test says that it met a lack."""
+# SPDX-License-Identifier: MIT
+"""What a test meets instead of what it looks for, by names that the lab has too.
+
+A kernel without the series is what :class:`Absent` tells of. A guest that lacks something else is
+what :class:`Lacks` does.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ class Absent(Exception):
 class Lacks(Exception):
     """This guest, not the series, lacks something that the test needs: ``what``, by the name that
     the lab has for it. Whether it may lack it is for the profile (lab/kernel/profiles.py) and
-    the base (lab/source/base.py) to say.
+    the base (lab/source/bases.py) to say.
     """
 
     def __init__(self, what: str, seen: str) -> None:

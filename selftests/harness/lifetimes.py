@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Which programs and maps there are, and waiting for them to go."""
 
 from __future__ import annotations

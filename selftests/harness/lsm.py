@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """An LSM of our own: a BPF program on the hook ``seccomp_extended``, aimed at one process."""
 
 from __future__ import annotations

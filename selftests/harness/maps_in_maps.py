@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Maps in maps, and filters that look into them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A filter that reads the caller's memory and reports what it got.
 
 The filter looks at ``getppid`` only. The first argument says where to read; the result of the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """File systems for a while: a place to pin in, and one to execute from."""
 
 from __future__ import annotations

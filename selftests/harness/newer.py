@@ -1,6 +1,7 @@
+# SPDX-License-Identifier: MIT
 """What 7.3 has and an older base may not: it is tried, and Lacks raised if it is not there.
 
-That it is not there counts only where the base's row says so (lab/source/base.py).
+That it is not there counts only where the base's row says so (lab/source/bases.py).
 """
 
 from __future__ import annotations

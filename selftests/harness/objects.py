@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Filters in C, through the libbpf that the tree under test has built."""
 
 from __future__ import annotations

@@ -1,129 +1,119 @@
-"""The patches of the series, by names that stay when one is inserted, split or moved.
+# SPDX-License-Identifier: MIT
+"""The patches of the series: what tests call them, and how to find out whether they are there.
 
-A test marks what it proves by name. The order, and so the number of a patch, is the series':
-``SECCOMP_LAB_SERIES`` has the patches' files in their order, with commas; else it is the checkout's
-own ``patches/series``.
+A test says with :func:`proves` which patches it proves. The order, and with it the numbers, is the
+series' own (:mod:`selftests.harness.series`): who inserts or splits a patch adds a row here.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from dataclasses import dataclass
-from pathlib import Path
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import pytest
 
-ORDER_FILE = Path(__file__).parents[2] / "patches" / "series"
+from selftests.harness import features, privileges, series
 
 
 @dataclass(frozen=True)
 class Patch:
-    """``name`` is for marks. ``file`` is the patch's, without number and ``.patch``; ``title`` is
-    for the table at the end of a run.
+    """``file`` is without its number and ``.patch``. ``probe`` returns if the running kernel has
+    what the patch adds, and raises Absent if not.
     """
 
     name: str
     file: str
     title: str
+    probe: Callable[[], None] = field(repr=False)
+
+    @property
+    def number(self) -> int | None:
+        """Its place in the series, from 1; None if it is not in this one."""
+        return series.number(self.file)
 
 
-PATCHES: tuple[Patch, ...] = (
+PATCHES = (
     Patch(
         "error-order",
         "seccomp-Move-no_new_privs-check-to-after-prepare_fil",
         "no_new_privs check after prepare_filter",
+        features.error_order,
     ),
     Patch(
         "program-type",
         "bpf-seccomp-Add-eBPF-filter-capabilities",
         "program type, load, install, run",
+        features.program_type,
     ),
     Patch(
         "retrieval",
         "seccomp-ptrace-Add-a-mechanism-to-retrieve-attached-",
         "retrieval by ptrace",
+        features.retrieval,
     ),
-    Patch("libbpf", "libbpf-recognize-section-seccomp", "libbpf"),
-    Patch("sample", "samples-bpf-Add-eBPF-seccomp-sample-programs", "sample"),
-    Patch("lsm-hook", "lsm-New-hook-seccomp_extended", "LSM hook"),
+    Patch("libbpf", "libbpf-recognize-section-seccomp", "libbpf", features.libbpf),
+    Patch("sample", "samples-bpf-Add-eBPF-seccomp-sample-programs", "sample", features.sample),
+    Patch("lsm-hook", "lsm-New-hook-seccomp_extended", "LSM hook", features.lsm_hook),
     Patch(
         "map-restriction",
         "bpf-verifier-allow-restricting-direct-map-access",
         "restriction of maps",
+        features.restriction,
     ),
     Patch(
         "tier-1",
         "seccomp-ebpf-restrict-filter-to-almost-cBPF-if-LSM-r",
         "restriction to tier 1",
+        features.restriction,
     ),
-    Patch("yama", "yama-concept-restrict-seccomp-eBPF-with-ptrace_scope", "Yama"),
-    Patch("user-memory", "seccomp-ebpf-Add-ability-to-read-user-memory", "user memory"),
+    Patch("yama", privileges.YAMA_PATCH, "Yama", features.yama),
+    Patch(
+        "user-memory",
+        "seccomp-ebpf-Add-ability-to-read-user-memory",
+        "user memory",
+        features.user_memory,
+    ),
+    # NULL is accepted by the verifier of every kernel that has the program type, and that it means
+    # the leader is what the tests of task-storage are about.
     Patch(
         "null-task",
         "bpf-verifier-support-NULL-able-ptr-to-BTF-ID-as-help",
         "NULL for a task",
+        features.program_type,
     ),
     Patch(
         "task-storage",
         "seccomp-ebpf-support-task-storage-from-BPF-LSM-defau",
         "task storage of the leader",
+        features.program_type,
     ),
 )
 
-NAMES = tuple(patch.name for patch in PATCHES)
-
-
-def order() -> tuple[str, ...]:
-    """The patches' files in the order of the series, without number and ``.patch``."""
-    given = os.environ.get("SECCOMP_LAB_SERIES")
-    lines = given.split(",") if given else ORDER_FILE.read_text(encoding="utf-8").splitlines()
-    files = (line.partition("#")[0].strip() for line in lines)
-    return tuple(re.sub(r"^\d+-|\.patch$", "", file) for file in files if file)
-
-
-def _numbers() -> dict[str, int]:
-    places = {file: number for number, file in enumerate(order(), 1)}
-    return {patch.name: places[patch.file] for patch in PATCHES if patch.file in places}
-
-
-NUMBERS = _numbers()
-"""By name; a patch that is not in the series has none."""
-
-APPLIED = int(os.environ.get("SECCOMP_LAB_APPLIED") or 0) or None
-"""How many patches of the series the kernel has, if not all."""
-
-SINCE = int(os.environ.get("SECCOMP_LAB_SINCE") or 0)
-"""Tests that prove no later patch than this one are left out."""
+BY_NAME = MappingProxyType({patch.name: patch for patch in PATCHES})
 
 
 def proves(*names: str) -> pytest.MarkDecorator:
-    """Mark a test, or all of a module, with the patches that it proves, by name.
-
-    Raises ValueError for a name that no row of PATCHES has.
-    """
-    unknown = sorted(set(names) - set(NAMES))
-    if unknown or not names:
-        known = ", ".join(NAMES)
-        raise ValueError(f"no patch is called {', '.join(unknown) or '(no name)'}: {known}")
+    """Marks tests with the patches that they prove. Raises ValueError if no patch has a name."""
+    _check(names)
     return pytest.mark.proves(*names)
 
 
-def applied(name: str) -> bool:
-    """Whether the kernel has the patch, if it has any. With all of a series it has also what that
-    series does under another file name.
-    """
-    return APPLIED is None or NUMBERS.get(name, APPLIED + 1) <= APPLIED
+def proved_by(item: pytest.Item) -> list[Patch]:
+    """The patches that a test proves, in the order of the series. Raises ValueError likewise."""
+    names = {name for marker in item.iter_markers("proves") for name in marker.args}
+    _check(names)
+    return [patch for patch in in_order() if patch.name in names]
 
 
-def chosen(names: tuple[str, ...]) -> bool:
-    """Whether a test that proves these is to run: the kernel has all of them, and one of them is
-    later than SINCE.
-    """
-    late = not SINCE or any(NUMBERS.get(name, 0) > SINCE for name in names)
-    return late and all(map(applied, names))
+@functools.cache
+def in_order() -> tuple[Patch, ...]:
+    """All patches in the order of the series; those that are not in this one come last."""
+    return tuple(sorted(PATCHES, key=lambda patch: patch.number or len(series.files()) + 1))
 
 
-def numbers(names: tuple[str, ...]) -> list[int]:
-    """The numbers of those that are in the series."""
-    return sorted(NUMBERS[name] for name in names if name in NUMBERS)
+def _check(names: Iterable[str]) -> None:
+    unknown = sorted(set(names) - set(BY_NAME))
+    if unknown:
+        raise ValueError(f"no patch is called {', '.join(unknown)}; there are {', '.join(BY_NAME)}")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Sysctls, users, capabilities and user namespaces."""
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from selftests.harness import child, patches, uapi
+from selftests.harness import child, series, uapi
 from selftests.harness.lacks import JIT, SWITCH, YAMA, Lacks
 from selftests.harness.sys import buffer, prctl, syscall
 
@@ -24,6 +25,9 @@ PTRACE_SCOPE = "kernel/yama/ptrace_scope"
 BPF_JIT = "net/core/bpf_jit_enable"
 SUID_DUMPABLE = "fs/suid_dumpable"
 
+YAMA_PATCH = "yama-concept-restrict-seccomp-eBPF-with-ptrace_scope"
+"""What the series calls the patch that tells Yama of filters."""
+
 
 def get_sysctl(name: str) -> int:
     """A sysctl by its path below /proc/sys."""
@@ -32,7 +36,7 @@ def get_sysctl(name: str) -> int:
 
 def has_yama() -> bool:
     """Whether Yama is one of this kernel's LSMs, and has been told of filters."""
-    return Path("/proc/sys", PTRACE_SCOPE).exists() and patches.applied("yama")
+    return Path("/proc/sys", PTRACE_SCOPE).exists() and series.has(YAMA_PATCH)
 
 
 def need_yama() -> None:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """seccomp(2): installing filters of both kinds, notifications, and what /proc says."""
 
 from __future__ import annotations

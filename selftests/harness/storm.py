@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Filters that say which of many they are, for native/filter_storm.c to install in the middle."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """System calls that Python has no function for."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """BPF tokens: what an administrator delegates to the root of somebody's user namespace.
 
 A token belongs to a bpffs that is mounted in the user namespace and that the administrator has

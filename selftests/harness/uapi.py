@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Numbers from the kernel's UAPI headers, and the ones that the series adds."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Just so much of io_uring as it takes to keep files in a ring, pass them on, and take them out."""
 
 from __future__ import annotations

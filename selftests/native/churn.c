@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * churn OPERATION ROUNDS: load, install or fail so many times. The exit code is 0
  * if each round went as it has to; otherwise a line says which did not, and how.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Install filters by a thread while other threads fork, or execute a program.
  * Python cannot: its threads take turns.

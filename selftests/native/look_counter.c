@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Ask the filter of bpf/task_storage.bpf.c for the process's counter, and exit
  * with it, or with 255 if there is none.

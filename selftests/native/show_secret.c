@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Make one system call that points a filter at this program's memory, and exit
  * with 40 and the process's dumpability, so that a test can tell what it tested.

@@ -1,8 +1,9 @@
+# SPDX-License-Identifier: MIT
 """With the series applied and its option off, a kernel is as it was.
 
 These tests are meant to pass on the unpatched base as well (profile ``before``): together the two
-runs show that nothing but what is asked for changes. The one thing that does is patch 1's: what is
-wrong with a filter is said before EACCES. Its tests are in test_install_errors.py.
+runs show that nothing but what is asked for changes. The one thing that does is error-order's: what
+is wrong with a filter is said before EACCES. Its tests are in test_install_errors.py.
 """
 
 from __future__ import annotations

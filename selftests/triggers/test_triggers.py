@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The kernel misbehaves on purpose: `lab splat-gate` wants to see each of these noticed.
 
 A test here passes: that its run must not, is the console's doing. drivers/misc/lkdtm/ makes most of

@@ -5,5 +5,5 @@
 of samples; ``result`` makes tables of what guests have told, and their text; ``model`` is
 bench.json, written and read; ``run`` is a whole run with its directory and verdict; ``compare`` is
 the base against the series, boot by boot. In the guest ``selftests.bench`` goes through the plan,
-and ``selftests/native/bench.c`` holds the loops.
+and ``selftests/native/bench/`` holds the loops.
 """

@@ -20,7 +20,7 @@ MARKER = re.compile(r"fuzz (?:case )?(?:\d+:)?(\d+)(?:\+(\d+))?")
 """What the guest's program writes to the kernel log: ``fuzz SEED:FIRST+COUNT``, ``fuzz case N``."""
 
 BLOCK = 128
-"""Programs to search where nothing says which one it was (selftests/native/fuzz/flaws.h)."""
+"""Programs to search where nothing says which one it was (selftests/native/fuzz/programs.h)."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /* Which system calls are made under a filter: harmless whatever it answers. */
 #ifndef FUZZ_CALLS_H
 #define FUZZ_CALLS_H
 
-#include "classic.h"
+#include "case.h"
+#include "values.h"
 
 static bool in_table(u32 nr, const u16 *table, u32 count)
 {

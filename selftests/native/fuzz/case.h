@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A case: one program, who loads it, what stands beside it, and which system
  * calls are made under it. The same thing is generated, written as JSON into a

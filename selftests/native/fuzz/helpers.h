@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Which helpers a loaded program calls: what is left of one after verification
  * has their addresses, and root can see which functions are there. So it does not

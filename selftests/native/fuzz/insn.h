@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /* eBPF instructions, appended to a case. */
 #ifndef FUZZ_INSN_H
 #define FUZZ_INSN_H

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A child process that installs a filter, makes system calls, and leaves what it
  * saw in shared memory: a filter may refuse every way to tell.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the fuzzer takes from the kernel's user API. Numbers are given here where
  * the headers of a build machine may be older than the kernel under test.

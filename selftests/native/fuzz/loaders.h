@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /* Becoming each kind of loader, and what the kernel's settings allow it. */
 #ifndef FUZZ_LOADERS_H
 #define FUZZ_LOADERS_H

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The maps that programs name, at descriptors that never change, and the
  * kernel's variable and function that they name, by numbers that are replaced

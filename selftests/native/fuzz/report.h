@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /* What is counted, in memory that all processes share, and how it is told. */
 #ifndef FUZZ_REPORT_H
 #define FUZZ_REPORT_H

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /* Random numbers that are the same everywhere for the same seed (splitmix64). */
 #ifndef FUZZ_RNG_H
 #define FUZZ_RNG_H
