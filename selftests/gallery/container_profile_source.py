@@ -10,7 +10,7 @@ from selftests.gallery.container_profile_json import Condition, Container, Profi
 from selftests.gallery.container_profile_rules import X32, Table, tables
 
 HEAD = """\
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /* Made by container_profile.py for {container}. */
 #include <linux/audit.h>
 #include "gallery.h"
