@@ -12,6 +12,9 @@ import pytest
 from lab.core.cache import Cache
 from tests.support import FakeSite, Recorder, make_kernel, serve
 
+pytest_plugins = ["tests.post"]
+"""A series that goes by mail, for the tests of both ways."""
+
 
 def pytest_configure() -> None:
     """Have Ctrl-C in the processes that tests start: a shell starts a background job, and so some

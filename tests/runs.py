@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from lab.core.cache import Cache
+from lab.report.compare.changes import Change
+from lab.report.compare.comparison import compare
 from lab.runs import bench_figures, manifest, rundir
 from lab.runs.journal import Journal
+from lab.runs.run import Run
 
 PATCHES = (
     {"number": 1, "title": "The first", "patch_id": "a" * 40, "applied": True},
@@ -102,3 +105,14 @@ def write_bench(directory: Path, *tables: dict[str, Any], **fields: Any) -> None
         **fields,
     }
     (directory / bench_figures.NAME).write_text(json.dumps(data))
+
+
+def changes(old: Path, new: Path, title: str) -> list[Change]:
+    """Those of one group."""
+    found = compare(Run.load(old), Run.load(new))
+    return [change for group in found.groups if group.title == title for change in group.changes]
+
+
+def notes(old: Path, new: Path) -> str:
+    found = compare(Run.load(old), Run.load(new))
+    return "\n".join(note for group in found.groups for note in group.notes)

@@ -23,6 +23,7 @@ from lab.kernel.pipeline import Source
 from lab.kernel.plan import Plan
 from lab.report.compare import comparison
 from lab.report.compare.changes import BETTER, OTHER, WORSE
+from lab.report.compare.text import text
 from lab.runs import rundir, size_figures
 from lab.runs.run import Run
 from lab.runs.rundir import HTML
@@ -245,7 +246,7 @@ def test_sizes_are_compared(cache: Cache) -> None:
     }
     assert changes(new, old)["off"] == BETTER
     alone = comparison.compare(Run.load(make_run(cache, {})), Run.load(new))
-    assert "Sizes: not compared" in comparison.text(alone)
+    assert "Sizes: not compared" in text(alone)
 
 
 @pytest.mark.parametrize(

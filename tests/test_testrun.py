@@ -9,10 +9,12 @@ import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from lab.core import proc
 from lab.core.cache import Cache
 from lab.core.session import Session
 from lab.errors import ExitCode, LabError
@@ -58,6 +60,7 @@ def test_two():
 '''
 
 ONE, TWO = "test_toy.py::test_one", "test_toy.py::test_two"
+DOCS = {ONE: "The first.", TWO: "<The> second."}
 Steps = list[tuple[str, object]]
 
 
@@ -73,10 +76,22 @@ class World:
         (self.suite / "test_toy.py").write_text(SUITE)
         self.steps: Steps = []
         self.booted = 0
+        self.collects = False
+        """Whether pytest itself collects the suite, which takes a second."""
         monkeypatch.setattr(tests, "SELFTESTS", self.suite)
+        monkeypatch.setattr(tests, "proc", SimpleNamespace(run=self._collect))
         monkeypatch.setattr(pipeline, "bring_kernel", self._kernel)
         without_kvm(monkeypatch)
         monkeypatch.setattr(boot, "virtme_command", self._launch)
+
+    def _collect(self, command: list[str], **options: Any) -> proc.Completed:
+        if self.collects:
+            return proc.run(command, **options)
+        rows = [{"id": name, "patches": [2], "doc": doc} for name, doc in DOCS.items()]
+        Path(options["env"]["SECCOMP_LAB_EVENTS"]).write_text(
+            json.dumps({"event": "collected", "tests": rows}) + "\n"
+        )
+        return proc.Completed(tuple(command), 0, "", "", 0.0)
 
     def _kernel(self, session: Session, plan: Plan, done: Stage) -> Kernel:  # noqa: ARG002
         return made_kernel(done)
@@ -132,6 +147,7 @@ def whole(one: str, two: str, status: int) -> Steps:
 
 
 def test_a_run_that_passes_leaves_a_whole_directory(world: World) -> None:
+    world.collects = True
     world.steps = whole("passed", "passed", 0)
     assert world.run() == ExitCode.PASSED
     names = {path.name for path in world.last.path.iterdir()}
@@ -156,6 +172,7 @@ def test_a_run_that_passes_leaves_a_whole_directory(world: World) -> None:
 
 
 def test_a_failed_test_is_1_in_every_report(world: World) -> None:
+    world.collects = True
     world.steps = whole("passed", "failed", 1)
     assert world.run() == ExitCode.FAILED
     run = world.last
@@ -218,6 +235,7 @@ def test_control_is_judged_by_absence(world: World) -> None:
 
 
 def test_a_selection_of_nothing_is_1_without_a_boot(world: World) -> None:
+    world.collects = True
     assert world.run(k="nothing_of_that_name") == ExitCode.FAILED
     assert world.booted == 0
     assert world.last.headline == "failed: no test is selected"
@@ -236,6 +254,7 @@ def test_processors_of_an_emulated_guest_take_turns_in_a_crowd(
 
 
 def test_nothing_new_on_a_kernel_that_has_passed_is_0_without_a_boot(world: World) -> None:
+    world.collects = True
     (world.suite / "test_toy.py").write_text("")
     assert world.run(since=11) == ExitCode.PASSED
     assert world.booted == 0
@@ -243,12 +262,14 @@ def test_nothing_new_on_a_kernel_that_has_passed_is_0_without_a_boot(world: Worl
 
 
 def test_a_test_that_cannot_be_read_is_1_without_a_boot(world: World) -> None:
+    world.collects = True
     (world.suite / "test_toy.py").write_text("def test_(:\n")
     assert world.run() == ExitCode.FAILED
     assert world.booted == 0
 
 
 def test_an_expression_that_pytest_refuses_is_2(world: World) -> None:
+    world.collects = True
     assert world.run(k="and and") == ExitCode.USAGE
 
 

@@ -13,7 +13,8 @@ from lab.cli.options import CONTEXT_SETTINGS, common
 from lab.core.cache import atomic_write
 from lab.core.session import Session
 from lab.errors import ExitCode, UsageError
-from lab.report.compare.comparison import Comparison, compare, text
+from lab.report.compare.comparison import Comparison, compare
+from lab.report.compare.text import text
 from lab.report.pages import render
 from lab.runs import rundir
 from lab.runs.run import Run
