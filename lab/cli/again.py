@@ -22,7 +22,7 @@ WHERE_ONLY = frozenset({"cache_dir", "quiet"})
 """Parameters that say where and how loudly, and not what."""
 
 ALWAYS = ("base", "profile")
-"""Said also where they are the default, before the others: the first that a reader looks for."""
+"""Written first, and also where they have their default: a reader looks for these."""
 
 
 def this_command(**resolved: Any) -> Again:

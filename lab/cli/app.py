@@ -72,7 +72,7 @@ def cli() -> None:
     """Apply the series to a base kernel, build it, boot it, test it.
 
     Each stage brings the earlier ones up to date. Exit codes: 0 passed, 1 a test failed, 2 usage or
-    bad input, 3 infrastructure, 4 the kernel spoke.
+    bad input, 3 infrastructure, 4 kernel splat.
     """
 
 

@@ -27,17 +27,17 @@ QUICK_CALLS, QUICK_ROUNDS = 10_000, 2
     "names",
     multiple=True,
     metavar="TABLE",
-    help=f"Only this table, can be repeated: {', '.join(TABLES)}.",
+    help=f"Measure only this table; can be repeated: {', '.join(TABLES)}.",
 )
-@click.option("--ab", "both", is_flag=True, help="Classic filters, base against series, 4 boots.")
-@click.option("--rounds", type=int, metavar="N", help=f"How often each row (else {ROUNDS}).")
+@click.option("--ab", "both", is_flag=True, help="Compare base and series by classic filters.")
+@click.option("--rounds", type=int, metavar="N", help=f"Samples of each row (default: {ROUNDS}).")
 @click.option(
     "--calls",
     type=int,
     metavar="N",
-    help=f"Calls of a sample (else {CALLS}); slow rows make a share of it.",
+    help=f"System calls in a sample (default: {CALLS}); slow rows make fewer.",
 )
-@click.option("--quick", is_flag=True, help="Few calls, to see whether it works.")
+@click.option("--quick", is_flag=True, help="Make only few calls, as a trial.")
 @limit_option
 @plan_options
 def bench(
@@ -50,15 +50,16 @@ def bench(
     quick: bool,
     limits: tuple[str, ...],
 ) -> int:
-    """Measure what filters cost, in a guest: the RFC's table and some more.
+    """Measure in a guest what filters cost.
 
-    The rows of a table take turns, for some rounds. The result is bench.json in the run directory
-    and a table here. A goal that is missed is told and fails nothing; a row that cannot be measured
-    does, and with --ab a series that is slower than the base.
+    The tables are that of the 2021 RFC and more. In each round every row of a table is measured
+    once. The figures go to bench.json in the run directory and are printed as a table. A missed
+    goal is reported and does not fail the run. A row that cannot be measured fails it, and so does,
+    with --ab, a series that is slower than the base.
     """
     if plan.kernel != SERIES or plan.applied is not None:
         raise UsageError(
-            "What is measured needs the whole series.",
+            "The benchmarks need a kernel with the whole series.",
             hint="Leave out --control and --applied; --ab measures the base as well.",
         )
     for name in names:

@@ -30,14 +30,14 @@ from lab.runs.rundir import COMPARISON, HTML
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     show_default=f"{COMPARISON} in NEW's directory",
-    help="Write the page there.",
+    help="Write the HTML page to FILE.",
 )
 @common
 def compare_command(session: Session, old: str, new: str, page: Path | None) -> int:
-    """Tell what changed from run OLD to run NEW (else the last one): results, times, figures, and
-    what was run.
+    """Show what changed from run OLD to run NEW (default: the last run).
 
-    Runs are named as for `lab report`. 1 if something got worse.
+    Compared are results, times, figures, and what was run. Runs are named as for `lab report`. The
+    exit code is 1 if something got worse.
     """
     directories = [rundir.find(session.cache, name) for name in (old, new)]
     found = compare(*(Run.load(directory) for directory in directories))

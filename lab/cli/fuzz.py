@@ -24,15 +24,15 @@ SEEDS = 1 << 32
     type=float,
     default=10.0,
     show_default=True,
-    help="For running programs, once the guest is up.",
+    help="Run programs for so long after the guest has signed on.",
 )
-@click.option("--programs", type=int, metavar="N", help="Stop after N programs, if that is sooner.")
 @click.option(
-    "--seed", type=int, metavar="S", help="What the programs are made from (else random)."
+    "--programs", type=int, metavar="N", help="Stop after N programs if the time is not up before."
 )
-@click.option("--only", type=int, metavar="INDEX", help="Run the program of one index.")
-@click.option("--first", type=int, default=0, metavar="INDEX", help="Begin with this index.")
-@click.option("--no-minimise", is_flag=True, help="Keep findings as they are.")
+@click.option("--seed", type=int, metavar="S", help="Seed of the generator (default: random).")
+@click.option("--only", type=int, metavar="INDEX", help="Run only the program with this index.")
+@click.option("--first", type=int, default=0, metavar="INDEX", help="Start at this index.")
+@click.option("--no-minimise", is_flag=True, help="Do not reduce findings.")
 @click.option("--sabotage", is_flag=True, hidden=True)
 @limit_option
 @plan_options
@@ -50,9 +50,9 @@ def fuzz(
 ) -> int:
     """Load and run random filters in a guest, valid and invalid, by loaders of every tier.
 
-    What both languages can express is compared: the eBPF filter and the classic one have to answer
-    alike. A finding is made small and saved as a case that the suite can replay. The program of an
-    index depends on the seed alone.
+    A filter that both languages can express is run in both, and both have to give the same answers.
+    A finding is reduced and saved as a case that the suite can replay. Seed and index alone
+    determine a program.
     """
     if plan.kernel != SERIES:
         raise UsageError(

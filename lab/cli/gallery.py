@@ -36,7 +36,7 @@ def output_option(function: F) -> F:
         "--output",
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="FILE",
-        help="Write what the filter tells to FILE, not to standard error.",
+        help="Write the filter's output to FILE instead of standard error.",
     )(function)
 
 
@@ -60,7 +60,7 @@ def checked(choose: Callable[[], T]) -> T:
 
 @click.command(context_settings=CONTEXT_SETTINGS)
 @click.option("--list", "listed", is_flag=True, help="Show the filters and their parameters.")
-@click.option("--filter", "name", metavar="NAME", help="One of the list.")
+@click.option("--filter", "name", metavar="NAME", help="The filter; --list shows them.")
 @click.option(
     "--set",
     "settings",
@@ -84,15 +84,15 @@ def run(
 ) -> int:
     """Run COMMAND (after --) in the guest under a filter of the gallery.
 
-    Its exit status becomes the lab's; 125 if it could not be put under the filter. What the filter
-    logs, decides and has counted goes to standard error.
+    The exit status is COMMAND's, or 125 if the filter could not be installed. The filter's log, its
+    decisions and its counters go to standard error.
     """
     if listed:
         for line in catalogue.listing():
             session.ui.out(line)
         return ExitCode.PASSED
     if name is None:
-        raise UsageError("Which filter? --filter NAME.", hint="`lab run --list` shows them.")
+        raise UsageError("No filter is given: --filter NAME.", hint="`lab run --list` shows them.")
     filter_ = name
     checked(lambda: catalogue.choose(filter_, settings))
     options = ["--filter", filter_, *(word for one in settings for word in ("--set", one))]
@@ -106,9 +106,9 @@ def run(
     type=click.Choice(list(FORMATS)),
     default="plain",
     show_default=True,
-    help="Lines as strace has them, JSON lines, or columns.",
+    help="Output format: lines like strace's, JSON lines, or columns.",
 )
-@click.option("--calls", metavar="NAME[,NAME]", help='Log these system calls as well; "all".')
+@click.option("--calls", metavar="NAME[,NAME]", help='Log these system calls as well, or "all".')
 @output_option
 @command_argument
 @limit_option
@@ -124,8 +124,8 @@ def trace(
 ) -> int:
     """Show the files that COMMAND (after --) opens in the guest, as it opens them.
 
-    The trace goes to standard error, COMMAND's exit status becomes the lab's. The last line says
-    how many records were lost.
+    The trace goes to standard error; its last line says how many records were lost. The exit status
+    is COMMAND's.
     """
     checked(lambda: trace_tool.choose(calls))
     options = ["--format", form, *(() if calls is None else ("--calls", calls))]
@@ -142,6 +142,6 @@ def _in_guest(
     limits: dict[str, float],
 ) -> int:
     if not command:
-        raise UsageError("Which command?", hint=f"lab {tool} [OPTION]... -- COMMAND.")
+        raise UsageError("No command is given.", hint=f"lab {tool} [OPTION]... -- COMMAND.")
     request = ToolRequest(tool, tuple(options), output, command, patient(limits))
     return run_tool(session, plan, request, this_command())

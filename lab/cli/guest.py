@@ -63,9 +63,10 @@ def build(session: Session, plan: Plan) -> None:
 @limit_option
 @plan_options
 def boot(session: Session, plan: Plan, command: tuple[str, ...], limits: tuple[str, ...]) -> int:
-    """Boot the kernel: a shell, or one COMMAND (after --) whose exit status becomes the lab's.
+    """Boot the kernel and run a shell, or one COMMAND (after --).
 
-    The guest sees the host's files under a writable overlay of its own.
+    The exit status is COMMAND's. The guest sees the host's files below a writable overlay of its
+    own.
     """
     overrides = parse_limits(limits)
     if not command:
@@ -95,10 +96,10 @@ def test(
 ) -> int:
     """Boot the kernel and run selftests/ in it; ARGUMENTS (after --) go to pytest.
 
-    Several profiles are run one after another, those of one kernel together, and shown as a table.
+    Several profiles run one after another, grouped by kernel, and end in one table.
 
-    With --control the same suite runs on the base without the series, where each test has to report
-    its feature absent.
+    With --control the suite runs on the base without the series, and every test has to report that
+    its feature is absent.
     """
     options = TestOptions(expression, arguments, parse_limits(limits))
     if len(plans) == 1:
@@ -107,7 +108,7 @@ def test(
 
 
 @click.command("splat-gate", context_settings=CONTEXT_SETTINGS)
-@click.option("--trigger", "names", multiple=True, help="Only this one; can be repeated.")
+@click.option("--trigger", "names", multiple=True, help="Provoke only this splat; can be repeated.")
 @base_option
 @newer_option
 @patches_option
@@ -115,10 +116,10 @@ def test(
 def splat_gate(
     session: Session, base: str, newer: bool, patches: Path, names: tuple[str, ...]
 ) -> int:
-    """Prove that nothing the kernel complains about goes unnoticed.
+    """Prove that the lab notices every kind of splat.
 
-    A guest for each kind of complaint, provoked on the debug kernel: WARN, KASAN, lockdep, hung
-    task, panic, ...; each has to end with exit code 4 and name the test in flight.
+    For each kind (WARN, KASAN, lockdep, hung task, panic, ...) a guest with the debug kernel
+    provokes one. Each run has to end with exit code 4 and name the test in flight.
     """
     known = {trigger.name: trigger for trigger in splatgate.TRIGGERS}
     for name in names:

@@ -21,7 +21,7 @@ from lab.runs import prune as pruning
 
 @click.command(context_settings=CONTEXT_SETTINGS)
 @click.option("--install", is_flag=True, help="Install what is missing (apt, as root or by sudo).")
-@click.option("--brief", is_flag=True, help="Say nothing if nothing is missing.")
+@click.option("--brief", is_flag=True, help="Print nothing if nothing is missing.")
 @common
 def doctor(session: Session, install: bool, brief: bool) -> int:
     """Show what this host has and lacks for building and booting kernels.
@@ -95,15 +95,16 @@ def _kvm(cache: Cache) -> str:
 
 @click.command(context_settings=CONTEXT_SETTINGS)
 @click.option("--keep", default=5, show_default=True, metavar="N", type=click.IntRange(min=0),
-              help="Runs, builds, trees and bases to keep, those used last.")  # fmt: skip
+              help="Keep the N runs, builds, trees and bases that were used last.")  # fmt: skip
 @click.option("--all", "everything", is_flag=True, help="Remove everything that is not in use.")
-@click.option("--dry-run", is_flag=True, help="Say what would go; remove nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be removed; remove nothing.")
 @common
 def prune(session: Session, keep: int, everything: bool, dry_run: bool) -> None:
     """Remove from the cache what has not been used lately.
 
-    Runs beyond the N last; builds and trees beyond the N last and unused for two weeks; bases
-    likewise after a month; downloads unused for a week. Nothing that a live run holds.
+    Removed are runs beyond the last N; builds and trees beyond the last N that were not used for
+    two weeks; bases beyond the last N that were not used for a month; downloads that were not used
+    for a week. Nothing that a live run uses is removed.
     """
     removed = pruning.prune(
         session.cache, session.ui, keep=keep, everything=everything, dry_run=dry_run

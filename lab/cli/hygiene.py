@@ -37,16 +37,18 @@ def series_plan(function: Callable[..., int]) -> Callable[..., int]:
 
 
 @click.command(context_settings=CONTEXT_SETTINGS)
-@click.option("--patch", "numbers", default="1..", metavar="FIRST..LAST", help="Only these.")
-@click.option("--no-compile", is_flag=True, help="Without W=1 and sparse, which compile.")
-@click.option("--maintainers", is_flag=True, help="List whom each patch concerns.")
+@click.option(
+    "--patch", "numbers", default="1..", metavar="FIRST..LAST", help="Check only these patches."
+)
+@click.option("--no-compile", is_flag=True, help="Leave out W=1 and sparse, which compile.")
+@click.option("--maintainers", is_flag=True, help="List the maintainers of each patch.")
 @series_plan
 def check(session: Session, plan: Plan, numbers: str, no_compile: bool, maintainers: bool) -> int:
-    """Check each patch with the tree's own tools; 1 if anything is found.
+    """Check each patch with the tree's own tools; exit code 1 on any finding.
 
-    checkpatch.pl --strict, with the exceptions of lab/jobs/hygiene/checkpatch.toml; the author's
-    sign-off; kernel-doc, W=1 and sparse on what the patch touches, where only what the base does
-    not have counts; get_maintainer.pl.
+    The checks are checkpatch.pl --strict, with the exceptions in lab/jobs/hygiene/checkpatch.toml;
+    the author's sign-off; kernel-doc, W=1 and sparse on the files that the patch touches, where
+    only new messages count; and get_maintainer.pl.
     """
     first, last = parse_range(numbers, "--patch", 1)
     if not no_compile:
@@ -56,15 +58,19 @@ def check(session: Session, plan: Plan, numbers: str, no_compile: bool, maintain
 
 @click.command(context_settings=CONTEXT_SETTINGS)
 @click.option(
-    "--patch", "numbers", metavar="FIRST..LAST", show_default="the last", help="At these."
+    "--patch",
+    "numbers",
+    metavar="FIRST..LAST",
+    show_default="the last",
+    help="Compile the tree at these patches.",
 )
 @series_plan
 def variants(session: Session, plan: Plan, numbers: str | None) -> int:
-    """Compile what the series touches in other configurations; 1 at any warning.
+    """Compile the touched files in other configurations; exit code 1 on any warning.
 
-    CONFIG_SECCOMP_FILTER_EXTENDED on and off, with SECURITY, BPF_EVENTS, BPF_JIT,
-    CHECKPOINT_RESTORE, BPF_SYSCALL and NET off in turn, and allnoconfig with seccomp. An option
-    that Kconfig has to refuse is checked to be refused.
+    The configurations have CONFIG_SECCOMP_FILTER_EXTENDED on and off, and SECURITY, BPF_EVENTS,
+    BPF_JIT, CHECKPOINT_RESTORE, BPF_SYSCALL and NET off in turn; the last is allnoconfig with
+    seccomp. Where Kconfig has to refuse the option, the lab checks that it does.
     """
     end = len(Series.read(plan.patches).patches)
     first, last = parse_range(numbers or str(end), "--patch", 1)

@@ -29,8 +29,8 @@ def kselftest(
 ) -> int:
     """Run the patched tree's own selftests on base and series, and compare them test by test.
 
-    A result on the series that is worse than on the base fails. What the compiler at hand cannot
-    build is named.
+    A result that is worse on the series than on the base fails the run. Programs that the compiler
+    cannot build are named.
     """
     suites = find_suites(names)
     tools.need("kselftest", session.cache)

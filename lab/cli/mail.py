@@ -25,7 +25,7 @@ from lab.source.tree import is_made_from, local_changes, series_commit, some
     show_default="a new directory here, named as by `b4 am -Q`",
     help="Where to write the patches and their `series` file.",
 )
-@click.option("--replace", is_flag=True, help="Overwrite what is committed there.")
+@click.option("--replace", is_flag=True, help="Replace a series that is committed there.")
 @click.option(
     "-v",
     "--use-version",
@@ -39,10 +39,10 @@ from lab.source.tree import is_made_from, local_changes, series_commit, some
 def import_command(
     session: Session, source: str, patches: Path | None, replace: bool, revision: int | None
 ) -> None:
-    """Make a patches directory of a series that came by mail, with b4, and print where.
+    """Import a series from mail, with b4, as a patches directory; print its path.
 
-    SOURCE is a mailbox, a maildir, a directory of .patch or .eml files, or a message id, which is
-    looked up. Trailers from replies are put under the patches.
+    SOURCE is a mailbox, a maildir, a directory of .patch or .eml files, or a message id to look up.
+    Trailers from replies are added to the patches.
     """
     imported = import_series(source, revision, session.ui)
     directory = patches or Path(imported.name)
@@ -66,9 +66,9 @@ def import_command(
 @series_options
 @common
 def send(session: Session, base: str, newer: bool, patches: Path, to_dir: Path) -> None:
-    """Write the mails that sending the series would send: b4 send -o. Nothing is ever sent.
+    """Write the mails of the series to files (b4 send -o). Nothing is ever sent.
 
-    To and Cc are what the tree's scripts/get_maintainer.pl names; From is the cover letter's.
+    scripts/get_maintainer.pl of the tree gives To and Cc; From is that of the cover letter.
     """
     desk = Desk.of(session, base, newer, patches)
     check_exported(desk, session)

@@ -32,9 +32,9 @@ def common(function: Callable[Concatenate[Session, P], R]) -> Callable[..., R]:
         "cache_dir",
         type=click.Path(path_type=Path),
         metavar="DIR",
-        help=f"Cache directory (else ${ENVIRONMENT}, else the XDG cache directory).",
+        help=f"Cache directory (default: ${ENVIRONMENT}, then the XDG cache directory).",
     )
-    @click.option("--quiet", "-q", is_flag=True, help="Plain lines, no progress bars.")
+    @click.option("--quiet", "-q", is_flag=True, help="Print plain lines, without progress bars.")
     @functools.wraps(function)
     def wrapper(cache_dir: Path | None, quiet: bool, *args: P.args, **kwargs: P.kwargs) -> R:
         return function(Session(Cache.default(cache_dir), Ui(quiet)), *args, **kwargs)
@@ -49,7 +49,7 @@ def base_option(function: F) -> F:
         default=MAIN_BASE,
         show_default=True,
         metavar="NAME",
-        help=f"One of {base_names()}.",
+        help=f"Kernel source: {base_names()}.",
     )(function)
 
 
@@ -74,7 +74,9 @@ def patches_option(function: F) -> F:
 
 def control_option(function: F) -> F:
     """Add ``--control``."""
-    return click.option("--control", is_flag=True, help="The base without the series.")(function)
+    return click.option("--control", is_flag=True, help="Use the base without the series.")(
+        function
+    )
 
 
 def applied_option(function: F) -> F:
@@ -83,7 +85,7 @@ def applied_option(function: F) -> F:
         "--applied",
         type=click.IntRange(min=0),
         metavar="N",
-        help="Only the first N patches of the series, in a tree of their own.",
+        help="Apply only the first N patches, in a tree of their own.",
     )(function)
 
 

@@ -55,7 +55,7 @@ def plans_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @patches_option
     @control_option
     @applied_option
-    @profile_option('Guest profile, several with commas between, or "all".')
+    @profile_option('Guest profiles, separated by commas, or "all".')
     @arch_option
     @common
     @functools.wraps(function)
@@ -99,7 +99,7 @@ def limit_option(function: F) -> F:
         "limits",
         multiple=True,
         metavar="NAME=SECONDS",
-        help="Replace the limit silence, boot or total of the guest.",
+        help="Replace a limit of the guest: silence, boot or total.",
     )(function)
 
 

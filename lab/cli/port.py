@@ -26,17 +26,18 @@ from lab.source.tree import TreeRequest
 
 
 @click.command(context_settings=CONTEXT_SETTINGS)
-@click.option("--edit", is_flag=True, help="Have a worktree in which to resolve what does not fit.")
-@click.option("--save", is_flag=True, help="Write what was resolved there into patches/ports/.")
+@click.option("--edit", is_flag=True, help="Make a worktree in which to resolve conflicts.")
+@click.option("--save", is_flag=True, help="Write the resolved patches to patches/ports/.")
 @click.option("--build", is_flag=True, help="Then build the kernel.")
 @click.option("--test", is_flag=True, help="Then build, boot and run the selftests.")
 @plan_options
 def port(session: Session, plan: Plan, edit: bool, save: bool, build: bool, test: bool) -> int:
-    """Try the series on another base and say of each patch how it fits; 1 if one does not.
+    """Try the series on another base and report how each patch fits.
 
-    After a conflict it goes on without the files in conflict. What a base needs otherwise is kept
-    as ports/BASE/NAME beside the patches, which every command with that --base uses instead of the
-    patch NAME: --edit has git am stop at what does not fit, --save writes the ports.
+    The exit code is 1 if a patch does not fit. After a conflict the trial goes on without the files
+    in conflict. A patch that has to differ on a base is kept as ports/BASE/NAME beside the patches;
+    every command with that --base uses it instead of the patch NAME. --edit makes a worktree in
+    which git am stops at each conflict; --save writes the ports.
     """
     if plan.control or plan.applied is not None:
         raise UsageError("All patches are tried: leave out --control and --applied.")
@@ -106,17 +107,17 @@ def save_ports(session: Session, request: TreeRequest) -> TreeRequest:
     "numbers",
     default="0..",
     metavar="FIRST..LAST",
-    help="Only these patches; 0 is the base.",
+    help="Walk only these patches; 0 is the base.",
 )
 @click.option("--build-only", is_flag=True, help="Boot no guests.")
-@click.option("--again", is_flag=True, help="Also what has passed in an earlier walk.")
+@click.option("--again", is_flag=True, help="Repeat steps that passed in an earlier walk.")
 @plan_options
 def walk(session: Session, plan: Plan, numbers: str, build_only: bool, again: bool) -> int:
-    """Build, boot and test base and series patch by patch, and name the first bad patch.
+    """Check, build, boot and test the base and each patch, and name the first bad patch.
 
-    Each patch is built as the last of the series, in a worktree of the walk's own, and has to pass
-    the selftests that prove it and the patches before it. A walk that was interrupted goes on where
-    it was; after an edit it begins at the patch that was edited.
+    Each step is a kernel with the patches up to one. It has to pass the selftests that prove these
+    patches. A bad patch does not stop the walk. An interrupted walk resumes where it stopped; after
+    an edit, the walk starts at the edited patch.
     """
     if plan.control or plan.applied is not None:
         raise UsageError("A walk has all patches: leave out --control and --applied, see --range.")

@@ -22,7 +22,10 @@ from lab.runs.rundir import HTML
 @click.argument("run", default=rundir.LAST)
 @common
 def report_command(session: Session, run: str) -> None:
-    """Tell what RUN did (a directory, an id or part of one, or "last") and renew its report."""
+    """Print the result of RUN and write its reports again.
+
+    RUN is a directory, an id, a unique part of an id, or "last" (the default).
+    """
     directory = rundir.find(session.cache, run)
     loaded = Run.load(directory)
     write_all(loaded)
@@ -50,7 +53,7 @@ def runs(session: Session) -> None:
 @click.command("review-check", context_settings=CONTEXT_SETTINGS)
 @common
 def review_check_command(session: Session) -> None:
-    """Say of the patch on standard input what the last run with it said: a JSON array, for b4.
+    """Print the last result for the patch on standard input, as a JSON array for b4.
 
     git config --add b4.review-perpatch-check-cmd "/path/to/scripts/lab review-check --quiet"
     """

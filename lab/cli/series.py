@@ -40,10 +40,10 @@ for command in (check, variants, walk, port, import_command, send):
 @series_options
 @common
 def edit(session: Session, base: str, newer: bool, patches: Path) -> None:
-    """Have the series as commits on a branch of a worktree, and print where.
+    """Make a worktree with the series as commits on a branch; print its path.
 
-    Amend and rebase there with git; `lab test` builds what is there; `lab series export` writes it
-    back.
+    Amend and rebase there with git. `lab test` builds the worktree; `lab series export` writes the
+    commits back to patches/.
     """
     desk = Desk.of(session, base, newer, patches)
     tree = ensure_tree(desk.request, session.ui)
@@ -52,7 +52,7 @@ def edit(session: Session, base: str, newer: bool, patches: Path) -> None:
 
 
 def attach(tree: TreeResult) -> None:
-    """Put HEAD on the author's branch, unless he has put it somewhere himself.
+    """Put HEAD on the author's branch, unless the author has checked out something else.
 
     Raises UsageError if that branch has something that is nowhere else.
     """
@@ -87,7 +87,7 @@ def _warn_of_strays(ui: Ui, git: Git) -> None:
 @series_options
 @common
 def status(session: Session, base: str, newer: bool, patches: Path) -> int:
-    """Say what differs between the worktree and patches/; 1 if anything does."""
+    """Show what differs between the worktree and patches/; exit code 1 if anything does."""
     desk = Desk.of(session, base, newer, patches)
     git, ui = desk.git, session.ui
     where = git.run("symbolic-ref", "-q", "--short", "HEAD", check=False).stdout.strip()
@@ -146,8 +146,8 @@ def export(session: Session, base: str, newer: bool, patches: Path) -> None:
 def compare(session: Session, base: str, newer: bool, patches: Path, old: str, new: str) -> int:
     """Show how series OLD became NEW (else patches/), patch by patch: git range-diff.
 
-    A series is a directory like patches/, or a commit of this repository, whose patches/ is meant.
-    1 if they differ in more than dates.
+    A series is a directory like patches/, or a commit of this repository, for its patches/. The
+    exit code is 1 if the series differ in more than dates.
     """
     ready = ensure_base(BaseRequest(base, session.cache, newer), session.ui)
     with tempfile.TemporaryDirectory(prefix="seccomp-lab-") as scratch:

@@ -28,10 +28,10 @@ from lab.kernel.arches import find_arch
 @arch_option
 @common
 def size(session: Session, base: str, newer: bool, patches: Path, arch: str) -> int:
-    """Measure what the series adds to the kernel, with its option on and off, against the base.
+    """Measure what the series adds to the base, with its option on and off.
 
-    Code and data by section, symbol and object, and the stack that functions take. Three kernels:
-    the profiles default, no-extended and control. 1 if the option, off, leaves anything but a build
-    id and type information.
+    Measured are code and data by section, symbol and object, and the stack frames of functions, in
+    three kernels: the profiles default, no-extended and control. The exit code is 1 if the series
+    adds more than a build id and type information with its option off.
     """
     return run_size(session, SizeRequest(base, newer, patches, find_arch(arch)), this_command())

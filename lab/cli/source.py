@@ -29,8 +29,8 @@ def base(session: Session, name: str, newer: bool) -> None:
     """Fetch, verify and import base NAME: linux-7.3 (default), linux-7.2, linux-6.12, bpf-next,
     bpf-next@COMMIT, path:DIR.
 
-    Environment: SECCOMP_LAB_KERNEL_ORG and SECCOMP_LAB_BPF_NEXT_URL name other places than the
-    usual ones, SECCOMP_LAB_KERNEL_ORG_KEYRING a file with the key of kernel.org's checksum list.
+    SECCOMP_LAB_KERNEL_ORG and SECCOMP_LAB_BPF_NEXT_URL replace the addresses of kernel.org and of
+    bpf-next; SECCOMP_LAB_KERNEL_ORG_KEYRING is a file with the key of kernel.org's checksum list.
     """
     result = ensure_base(BaseRequest(name, session.cache, newer), session.ui)
     show_base(session, result)

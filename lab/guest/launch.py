@@ -33,8 +33,8 @@ SHARE = "share"
 
 
 ROOT_FLAGS = "version=9p2000.L,trans=virtio,access=any,msize=524288,cache=loose"
-"""As virtme-ng mounts the root, but cached: nobody changes the host's files under a guest that
-reads them, and Python's start asks for the same few hundred files each time.
+"""virtme-ng's mount options for the root, with a cache: the host's files do not change while the
+guest runs, and each start of Python reads the same few hundred files.
 """
 
 OVERLAYS = ("/etc", "/lib", "/home", "/opt", "/srv", "/usr", "/var", "/tmp")

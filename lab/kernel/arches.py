@@ -62,7 +62,7 @@ ARCHES: tuple[Arch, ...] = (
 )
 
 DEFAULT_ARCH = ARCHES[0].name
-"""The architecture of who asks for none."""
+"""Used when --arch is not given."""
 
 
 def find_arch(name: str) -> Arch:

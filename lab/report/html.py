@@ -29,7 +29,7 @@ from lab.runs.rundir import COMPARISON, GUESTS, HTML, JUNIT, KTAP
 T = TypeVar("T")
 
 STREAMS = (CONSOLE_LOG, STDOUT_LOG, STDERR_LOG, LAUNCHER_LOG)
-"""Of a guest."""
+"""The streams of a guest."""
 
 FILES = (
     *(kind.table for kind in KINDS.values() if kind.table),
@@ -138,7 +138,7 @@ def _walk(run: Run) -> WalkTable | None:
 
 
 def _link(start: Path, target: Path) -> str:
-    """To the page of another run, good as long as both stay together."""
+    """A link to the page of another run, valid while both directories stay side by side."""
     return Path(os.path.relpath(target / HTML, start)).as_posix()
 
 

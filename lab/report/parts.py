@@ -15,7 +15,7 @@ from lab.runs.run import Run
 
 
 def parts(run: Run) -> dict[str, Run]:
-    """By profile, the runs of a matrix, as far as they are still there; none of another run."""
+    """The runs of a matrix that still exist, by profile; nothing for another kind of run."""
     return {name: part for name, part in _rows(run) if part is not None}
 
 

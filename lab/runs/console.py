@@ -69,7 +69,7 @@ def read_lines(directory: Path) -> list[str]:
 
 
 def of_tests(lines: list[str], tests: Collection[str]) -> dict[str, Excerpt]:
-    """By test, what the console had from its marker on; tests without a marker are left out."""
+    """The console from a test's marker on, by test; tests without a marker are left out."""
     markers = [
         (index, name) for index, line in enumerate(lines) if (name := _started(line)) is not None
     ]

@@ -63,7 +63,7 @@ def rows(view: View) -> list[Row]:
 
 
 def lines(view: View) -> list[str]:
-    """Of a run: see table(). Nothing before the first profile has ended."""
+    """The table of a run; empty before the first profile has ended."""
     found = rows(view)
     return table(found) if found else []
 

@@ -45,7 +45,7 @@ KINDS = (
     Kind("downloads", 0, 7, lock=DOWNLOADS_LOCK),
     Kind("tools", 0, 30),
 )
-"""In the order of removal: trees before the bases they are worktrees of."""
+"""The kinds in the order of removal: trees are worktrees of bases and go first."""
 
 
 @dataclass(frozen=True)

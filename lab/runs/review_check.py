@@ -24,7 +24,7 @@ STATUS: dict[int | None, str] = {
     ExitCode.FAILED: FAIL,
     ExitCode.KERNEL: FAIL,
 }
-"""By a run's exit code; what is not here says nothing about the patch."""
+"""The status for a run's exit code; other codes say nothing about the patch."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ COMPARISON = "compare.html"
 """What changed since another run."""
 
 GUESTS = "guests"
-"""In a run directory: one for each guest, of a run that boots several."""
+"""The directory, in a run directory, that has one directory for each of several guests."""
 
 
 def create(cache: Cache, kind: str) -> Path:

@@ -33,7 +33,7 @@ class Verdict:
 
 
 def verdict_of(error: BaseException, reasons: Sequence[str] = ()) -> Verdict:
-    """Of a run that ``error`` ended. ``reasons`` say how far it had come; a hint goes before."""
+    """The verdict of a run that ``error`` ended. ``reasons`` say how far it came."""
     if isinstance(error, LabError):
         kind = "usage" if isinstance(error, UsageError) else "infrastructure"
         hint = (error.hint,) * bool(error.hint)
@@ -44,7 +44,7 @@ def verdict_of(error: BaseException, reasons: Sequence[str] = ()) -> Verdict:
 
 
 def what_ended(error: BaseException) -> str:
-    """What befell a run, in a word or so, where it is no error of the lab's."""
+    """What ended a run, in a few words, other than a LabError."""
     return "interrupted" if isinstance(error, KeyboardInterrupt) else repr(error)
 
 

@@ -89,7 +89,7 @@ def reasons(found: Iterable[Row]) -> Iterator[str]:
 
 
 def lines(view: View) -> list[str]:
-    """Of a run: see table(). Nothing before the first patch is done."""
+    """The table of a run; empty before the first patch is done."""
     found = rows(view)
     return table(found) if found else []
 

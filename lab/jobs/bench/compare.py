@@ -60,7 +60,7 @@ class Side:
 
     @property
     def medians(self) -> list[float]:
-        """Of each boot."""
+        """The median of each boot."""
         return [statistics.median(boot.values()) for boot in self.boots]
 
     @property
@@ -105,14 +105,14 @@ class Comparison:
 
     @property
     def noise(self) -> float:
-        """Of the noisier kernel, relative to the base; 0 where nothing was measured."""
+        """The noise of the noisier kernel, relative to the base; 0 where nothing was measured."""
         if self.base is None or self.series is None:
             return 0.0
         return max(self.base.noise, self.series.noise) / self.base.figure.median
 
     @property
     def verdict(self) -> str:
-        """By the rule."""
+        """The verdict by RULE."""
         ratio = self.ratio
         if ratio is None:
             return UNKNOWN

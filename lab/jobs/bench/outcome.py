@@ -26,7 +26,7 @@ class Measured:
     collected: tuple[Collected, ...]
 
     def comparisons(self) -> list[compare.Comparison]:
-        """Of the boots that came to an end: the rounds of half a one are no median of a boot."""
+        """The comparisons of the boots that ended: some of the rounds are no median of a boot."""
         boots = []
         for boot, collected in zip(self.boots, self.collected, strict=True):
             (table,) = boot.tables

@@ -129,7 +129,7 @@ class _Measuring:
         )
 
     def _kernels(self) -> dict[bool, Kernel]:
-        """By whether it is the base. The manifest's facts are those of the plan's own."""
+        """The kernels, by whether it is the base. The manifest describes the plan's own kernel."""
         kernels = {}
         for boot in self._boots:
             control = boot.plan.control

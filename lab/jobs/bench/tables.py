@@ -11,7 +11,7 @@ from lab.runs.bench_figures import Goal
 PREFIX = "bench::"
 
 CALLS = 1_000_000
-"""Of the 2021 RFC's benchmark."""
+"""System calls in a sample of the 2021 RFC's benchmark."""
 
 LEAST_CALLS = 100
 

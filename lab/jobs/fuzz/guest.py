@@ -131,7 +131,7 @@ def listen_to(
 
 
 def run_apart(bench: Bench, directory: Path, argv: Sequence[str]) -> Told:
-    """In a guest beside the run's own, whose streams go to ``directory``."""
+    """Run the command in another guest, whose streams go to ``directory``."""
     ready = bench.ready.elsewhere(directory)
     return listen_to(bench, lambda command, ears: guests.session(ready, command, ears), argv)
 

@@ -129,7 +129,7 @@ class GuestOracle:
         self._finding = finding
         self.guests = 0
         self.translated: dict[str, list[str]] = {}
-        """By a case's text, the eBPF program that the guest made of its classic one."""
+        """The eBPF program that the guest made of a classic one, by the text of the case."""
 
     def __call__(self, cases: Sequence[Case]) -> list[int]:
         self.guests += 1

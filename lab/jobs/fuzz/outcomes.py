@@ -133,7 +133,7 @@ class Outcomes:
 
     @property
     def accepted_percent(self) -> float:
-        """Of all programs."""
+        """The share of all programs that was accepted, in percent."""
         return 100 * self.accepted / self.total if self.total else 0.0
 
     def table(self) -> list[str]:

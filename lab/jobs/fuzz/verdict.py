@@ -24,7 +24,7 @@ class Check:
 
     @property
     def identity(self) -> str:
-        """In journal and reports."""
+        """The check's name in journal and reports."""
         return f"fuzz::{self.name}"
 
 
@@ -33,7 +33,7 @@ CHECKS: tuple[Check, ...] = (
     Check("kernel-silent", "the kernel complains about nothing", (SPLAT,)),
     Check("same-verdict", "a classic filter and its translation agree", ("mismatch", "refused")),
     Check("errors", "a refusal has a documented errno", ("errno",)),
-    Check("permission", "nobody loads what he is denied", ("permission",)),
+    Check("permission", "nobody loads what is denied to them", ("permission",)),
     Check("install", "what loads installs, with the right errno where not", ("install",)),
     Check("children-end", "filtered children end", ("hang",)),
     Check("not-shallow", "enough is accepted, and refused for enough reasons", ()),
@@ -43,7 +43,7 @@ CHECKS: tuple[Check, ...] = (
 def results(
     findings: Sequence[Finding], told: Told, figures: Figures
 ) -> Iterator[tuple[str, str, str]]:
-    """Of each check, identity, outcome and message."""
+    """Identity, outcome and message of each check."""
     for check in CHECKS:
         broken = [finding for finding in findings if finding.kind in check.broken_by]
         outcome, message = journal.PASSED, ""

@@ -103,7 +103,7 @@ def _frames(elf: Any, path: Path) -> Iterator[tuple[str, Frame]]:
 
 
 def _functions(elf: Any, path: Path) -> dict[tuple[int, int], str]:
-    """By section and offset, the functions of an object."""
+    """The functions of an object, by section and offset."""
     table = elf.get_section_by_name(".symtab")
     if not isinstance(table, SymbolTableSection):
         raise LabError(f"{path} has no symbols: it was stripped.")
@@ -115,7 +115,7 @@ def _functions(elf: Any, path: Path) -> dict[tuple[int, int], str]:
 
 
 def _places(elf: Any) -> dict[int, tuple[int, int]]:
-    """By offset in .debug_frame, the section and offset that is put there."""
+    """The section and offset that a relocation puts into .debug_frame, by its offset there."""
     relocations = elf.get_section_by_name(".rela.debug_frame")
     if not isinstance(relocations, RelocationSection):
         return {}

@@ -158,7 +158,7 @@ def _size(path: Path) -> int:
 
 
 def _frames(kept: Kept, file: str) -> dict[str, Frame]:
-    """By function, without the number that the compiler gives to a clone."""
+    """Values by function, without the number that the compiler gives to a clone."""
     if not kept.has(file):
         return {}
     found: dict[str, Frame] = {}

@@ -51,12 +51,12 @@ class Step:
 
     @property
     def identity(self) -> str:
-        """In journal and reports."""
+        """The step's name in journal and reports."""
         return f"walk::{self.number} {self.title}"
 
     @property
     def number(self) -> int:
-        """Of the last patch that is applied; 0 is the base."""
+        """The number of the last patch that is applied; 0 is the base."""
         return self.plan.applied or 0
 
 

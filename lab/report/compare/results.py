@@ -43,7 +43,7 @@ def verdicts(old: Side, new: Side) -> Group:
 
 
 def _verdict(what: str, old: Run, new: Run, judged: bool) -> Change:
-    """Of runs of other profiles the verdict is another, neither better nor worse."""
+    """Verdicts of different profiles are different, neither better nor worse."""
     if not judged:
         return Change("other verdict", what, old.headline, new.headline)
     worse = _severity(new) > _severity(old)
