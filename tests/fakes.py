@@ -14,7 +14,7 @@ import pytest
 from lab.kernel.arches import ARCHES, Arch
 from lab.kernel.toolchain import Toolchain
 from lab.source.git import Git, identity
-from lab.source.tree import TreeResult
+from lab.source.worktree import TreeResult
 
 ARCH: Arch = replace(ARCHES[0], debug_info=False)
 """An architecture whose image needs no strip(1)."""

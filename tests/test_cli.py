@@ -100,7 +100,7 @@ def test_signal_while_waiting_ends_without_a_traceback(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     from lab.core.cache import Cache
-    from lab.source.base import resolve
+    from lab.source.bases import resolve
 
     kernel = make_kernel(tmp_path / "kernel")
     cache = Cache.default(tmp_path / "cache")

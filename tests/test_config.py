@@ -11,7 +11,7 @@ from lab.errors import LabError, UsageError
 from lab.kernel.config import ConfigRequest, ConfigResult, ensure_config
 from lab.kernel.fragments import read_fragment
 from lab.kernel.profiles import KCONFIGS
-from lab.source.base import BASES
+from lab.source.bases import BASES
 from tests.fakes import ARCH, Workshop, make_workshop
 from tests.support import Recorder
 

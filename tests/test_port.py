@@ -15,12 +15,15 @@ from lab.core.cache import Cache
 from lab.errors import ExitCode, UsageError
 from lab.host import unpack
 from lab.kernel.pipeline import Source
-from lab.source import base
-from lab.source.base import BASES, MAIN_BASE, BaseRequest, ensure_base, resolve
+from lab.source import archive
+from lab.source.apply import check_port
+from lab.source.bases import BASES, MAIN_BASE, ensure_base, resolve
 from lab.source.git import Git, identity
 from lab.source.port import Outcome, try_series
+from lab.source.room import BaseRequest
 from lab.source.series import Series
-from lab.source.tree import TreeRequest, check_port, ensure_tree
+from lab.source.tree import ensure_tree
+from lab.source.worktree import TreeRequest
 from tests.support import (
     SECCOMP_C,
     Change,
@@ -102,8 +105,8 @@ class World:
 def world(tmp_path: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(tmp_path, cache)
     tarball = make_tarball(made.kernel, tmp_path / "linux-7.3.4.tar.xz")
-    fetched = base.Fetched("7.3.4", "0" * 64, "toy", lambda: unpack.open_tarball(tarball))
-    monkeypatch.setattr(base.ArchiveBase, "_fetch", lambda *_: fetched)
+    fetched = archive.Fetched("7.3.4", "0" * 64, "toy", lambda: unpack.open_tarball(tarball))
+    monkeypatch.setattr(archive.ArchiveBase, "_fetch", lambda *_: fetched)
     ensure_base(BaseRequest(MAIN_BASE, cache), Recorder().ui)
     make_repository(made.kernel)
     return made

@@ -9,7 +9,7 @@ from lab.errors import UsageError
 from lab.kernel.arches import ARCHES
 from lab.kernel.fragments import read_fragments
 from lab.kernel.profiles import ALL, CONFIGURATIONS, PROFILES, find_profiles
-from lab.source.base import BASES, MAIN_BASE, base_lacks
+from lab.source.bases import BASES, MAIN_BASE, base_lacks
 from selftests.harness import lacks
 
 

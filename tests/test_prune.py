@@ -13,8 +13,10 @@ import pytest
 from lab.cli.app import run_cli
 from lab.core.cache import Cache
 from lab.runs.prune import prune
-from lab.source.base import BaseRequest, ensure_base
-from lab.source.tree import TreeRequest, ensure_tree
+from lab.source.bases import ensure_base
+from lab.source.room import BaseRequest
+from lab.source.tree import ensure_tree
+from lab.source.worktree import TreeRequest
 from tests.support import Recorder, make_repository
 from tests.test_cache import holder
 

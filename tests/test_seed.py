@@ -15,7 +15,7 @@ from lab.kernel.build import LOG, STAMP
 from lab.kernel.config import RECORDS
 from lab.kernel.seed import graft, seed
 from lab.source.git import Git, identity
-from lab.source.tree import TreeResult
+from lab.source.worktree import TreeResult
 from tests.support import Recorder, make_repository
 
 OLD = 1_000_000_000

@@ -38,10 +38,10 @@ from lab.runs.size_figures import (
     Totals,
 )
 from lab.runs.writing import OpenRun
-from lab.source.base import BaseResult
 from lab.source.git import Git
+from lab.source.room import BaseResult
 from lab.source.series import Series
-from lab.source.tree import TreeResult
+from lab.source.worktree import TreeResult
 from tests.runs import make_run
 from tests.sizes import CLEAN, DIRTY, GROWN, SIZES, of, write
 from tests.support import CHANGES, Recorder, make_patches, make_repository

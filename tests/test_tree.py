@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -11,11 +10,14 @@ import pytest
 
 from lab.core.cache import Cache
 from lab.errors import UsageError
+from lab.source import apply
 from lab.source import tree as module
-from lab.source.base import BaseRequest, BaseResult, ensure_base
+from lab.source.bases import ensure_base
 from lab.source.git import IDENTITY_NAME, Git
+from lab.source.room import BaseRequest
 from lab.source.series import Series
-from lab.source.tree import TreeRequest, TreeResult, ensure_tree
+from lab.source.tree import ensure_tree
+from lab.source.worktree import TreeRequest, TreeResult
 from tests.support import (
     CHANGES,
     Change,
@@ -30,25 +32,7 @@ NEW_FILE = Change("kernel/new.c", "", "new\n", "kernel: Add a file")
 THIRD = Change("init/empty.c", "", "not empty\n", "init: Fill")
 
 
-class World:
-    """A base, patch directories made from it, and what was said."""
-
-    def __init__(self, base: BaseResult, cache: Cache, kernel: Path, tmp_path: Path) -> None:
-        self.base = base
-        self.cache = cache
-        self.kernel = kernel
-        self.tmp_path = tmp_path
-        self.recorder = Recorder()
-        self.made = 0
-
-    def series(self, *changes: Change) -> Series:
-        self.made += 1
-        return Series.read(
-            make_patches(self.kernel, self.tmp_path / f"patches{self.made}", changes or CHANGES)
-        )
-
-    def tree(self, series: Series | None) -> TreeResult:
-        return ensure_tree(TreeRequest(self.base, series, self.cache), self.recorder.ui)
+from tests.trees import World, age, inodes, touched
 
 
 @pytest.fixture
@@ -56,29 +40,6 @@ def world(cache: Cache, kernel: Path, tmp_path: Path) -> World:
     make_repository(kernel)
     base = ensure_base(BaseRequest(f"path:{kernel}", cache), Recorder().ui)
     return World(base, cache, kernel, tmp_path)
-
-
-def inodes(path: Path) -> dict[str, tuple[int, int]]:
-    """Times of all files: what make looks at."""
-    return {
-        str(file.relative_to(path)): (file.lstat().st_mtime_ns, file.lstat().st_ino)
-        for file in path.rglob("*")
-        if file.is_file() and file.name != ".git"
-    }
-
-
-def age(path: Path) -> dict[str, tuple[int, int]]:
-    """Give all files an old time, then make git look at them anew."""
-    for file in path.rglob("*"):
-        if file.is_file() and not file.is_symlink() and file.name != ".git":
-            os.utime(file, (1_000_000, 1_000_000))
-    Git(path).run("update-index", "-q", "--refresh")
-    return inodes(path)
-
-
-def touched(path: Path, before: dict[str, tuple[int, int]]) -> set[str]:
-    after = inodes(path)
-    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
 
 
 def test_series_becomes_commits_with_the_mails_author_and_message(world: World) -> None:
@@ -134,7 +95,7 @@ def test_nothing_changed_applies_nothing_and_touches_nothing(
     series = world.series()
     first = world.tree(series)
     before = inodes(first.path)
-    monkeypatch.setattr(module, "apply_diff", None)
+    monkeypatch.setattr(apply, "apply_diff", None)
     assert world.tree(series) == first
     assert touched(first.path, before) == set()
 
@@ -188,12 +149,12 @@ def test_unpacked_files_of_an_archive_are_taken_over(
 ) -> None:
     """The base was unpacked once: its files become the tree's, they are not written again."""
     from lab.host import unpack
-    from lab.source import base
+    from lab.source import archive
 
     kernel = make_kernel(tmp_path / "linux")
     tarball = make_tarball(kernel, tmp_path / "linux-7.3.4.tar.xz")
-    fetched = base.Fetched("7.3.4", "0" * 64, "toy", lambda: unpack.open_tarball(tarball))
-    monkeypatch.setattr(base.ArchiveBase, "_fetch", lambda *_: fetched)
+    fetched = archive.Fetched("7.3.4", "0" * 64, "toy", lambda: unpack.open_tarball(tarball))
+    monkeypatch.setattr(archive.ArchiveBase, "_fetch", lambda *_: fetched)
     ready = ensure_base(BaseRequest("linux-7.3", cache), Recorder().ui)
     before = inodes(ready.spare)
     make_repository(kernel)

@@ -10,10 +10,12 @@ import click
 from lab.cli.options import CONTEXT_SETTINGS, common, series_options
 from lab.core.session import Session
 from lab.errors import UsageError
+from lab.source.apply import series_commit
 from lab.source.desk import Desk
 from lab.source.mail_import import import_series, place
 from lab.source.mail_send import write_mails
-from lab.source.tree import is_made_from, local_changes, series_commit, some
+from lab.source.tree import is_made_from, local_changes
+from lab.source.worktree import some
 
 
 @click.command("import", context_settings=CONTEXT_SETTINGS)

@@ -15,7 +15,7 @@ from lab.core.cache import ENVIRONMENT, Cache
 from lab.core.session import Session
 from lab.core.ui import Ui
 from lab.kernel.arches import DEFAULT_ARCH
-from lab.source.base import MAIN_BASE, base_names
+from lab.source.bases import MAIN_BASE, base_names
 
 P = ParamSpec("P")
 R = TypeVar("R")

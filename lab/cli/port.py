@@ -22,7 +22,7 @@ from lab.source import port as porting
 from lab.source.desk import Desk
 from lab.source.git import Git
 from lab.source.series import Series, parse_range
-from lab.source.tree import TreeRequest
+from lab.source.worktree import TreeRequest
 
 
 @click.command(context_settings=CONTEXT_SETTINGS)

@@ -16,12 +16,15 @@ from lab.cli.port import port, walk
 from lab.core.session import Session
 from lab.core.ui import Ui
 from lab.errors import ExitCode, UsageError
-from lab.source.base import BaseRequest, ensure_base
+from lab.source.apply import series_commit
+from lab.source.bases import ensure_base
 from lab.source.desk import Desk
 from lab.source.export import strays
 from lab.source.git import Git
+from lab.source.room import BaseRequest
 from lab.source.series import Series
-from lab.source.tree import TreeRequest, TreeResult, ensure_tree, is_made_from, series_commit, some
+from lab.source.tree import ensure_tree, is_made_from
+from lab.source.worktree import TreeRequest, TreeResult, some
 
 BRANCH = "series"
 """What an author works on in the worktree; the lab itself leaves HEAD detached."""

@@ -16,9 +16,11 @@ from lab.cli.options import (
     patches_option,
 )
 from lab.core.session import Session
-from lab.source.base import MAIN_BASE, BaseRequest, BaseResult, ensure_base, resolve
+from lab.source.bases import MAIN_BASE, ensure_base, resolve
+from lab.source.room import BaseRequest, BaseResult
 from lab.source.series import Series
-from lab.source.tree import TreeRequest, TreeResult, ensure_tree
+from lab.source.tree import ensure_tree
+from lab.source.worktree import TreeRequest, TreeResult
 
 
 @click.command(context_settings=CONTEXT_SETTINGS)

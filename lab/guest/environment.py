@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from lab.guest.script import EVENTS, GUEST_SHARE
 from lab.kernel.pipeline import Kernel
 from lab.kernel.plan import Plan
-from lab.source.base import base_lacks
+from lab.source.bases import base_lacks
 
 GUEST_EVENTS = f"{GUEST_SHARE}/{EVENTS}"
 """Whole lines of this file come to the host as they are written."""

@@ -13,10 +13,11 @@ import re
 import shlex
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lab.core import proc
+from lab.core import records as record
 from lab.core.cache import atomic_write
 from lab.core.stamp import Stamp, digest_of
 from lab.core.ui import Ui
@@ -25,7 +26,7 @@ from lab.kernel.arches import Arch
 from lab.kernel.config import RECORDS, ConfigResult
 from lab.kernel.toolchain import Toolchain
 from lab.source.state import source_digest
-from lab.source.tree import TreeResult
+from lab.source.worktree import TreeResult
 
 STAMP = "build.json"
 COUNTS = "objects.json"
@@ -79,16 +80,10 @@ def ensure_build(request: BuildRequest, ui: Ui) -> BuildResult:
     key = _key(request)
     kept = stamp.read(key)
     if kept is not None:
-        result = BuildResult(
-            image=Path(kept["image"]),
-            build_dir=request.build_dir,
-            warnings=tuple(kept["warnings"]),
-            objects=kept["objects"],
-            seconds=kept["seconds"],
-            release=kept["release"],
-            fresh=False,
-            log=records / LOG,
+        result = record.read(
+            BuildResult, {**kept, "build_dir": request.build_dir, "log": records / LOG}
         )
+        result = replace(result, fresh=False)
         if _identity(result.image) == kept["identity"]:
             return result
     stamp.remove()

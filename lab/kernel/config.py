@@ -30,7 +30,7 @@ from lab.kernel.fragments import (
 from lab.kernel.kconfig import Kconfig
 from lab.kernel.toolchain import Toolchain
 from lab.source.state import files_digest, source_digest
-from lab.source.tree import TreeResult
+from lab.source.worktree import TreeResult
 
 RECORDS = ".lab"
 """The lab's own files in a build directory."""

@@ -26,10 +26,12 @@ from lab.kernel.seed import graft, seed
 from lab.kernel.toolchain import Toolchain, find_toolchain
 from lab.kernel.userspace import GuestArtifacts, ensure_guest, translate
 from lab.kernel.userspace import GuestRequest as ArtifactRequest
-from lab.source.base import BaseRequest, BaseResult, ensure_base, resolve
+from lab.source.bases import ensure_base, resolve
 from lab.source.git import Git
+from lab.source.room import BaseRequest, BaseResult
 from lab.source.series import Series
-from lab.source.tree import KINDS, TreeRequest, TreeResult, ensure_tree, worktree
+from lab.source.tree import ensure_tree
+from lab.source.worktree import KINDS, TreeRequest, TreeResult, worktree
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from lab.kernel.build import LOG, STAMP, built_commit
 from lab.kernel.config import RECORDS
 from lab.kernel.userspace import GUEST_FILES
 from lab.source.git import Git
-from lab.source.tree import TreeResult
+from lab.source.worktree import TreeResult
 
 PARTIAL = ".seeding"
 

@@ -31,9 +31,9 @@ from lab.host import container_profile, tools
 from lab.kernel.arches import Arch
 from lab.kernel.config import RECORDS
 from lab.kernel.toolchain import Toolchain
-from lab.source.base import makefile_version
+from lab.source.room import makefile_version
 from lab.source.state import files_digest, source_digest
-from lab.source.tree import PART, SERIES, TreeResult
+from lab.source.worktree import PART, SERIES, TreeResult
 
 FILTERS = tuple(PROJECT_ROOT / "selftests" / name for name in ("bpf", "gallery"))
 GALLERY = PROJECT_ROOT / "selftests" / "gallery"

@@ -25,7 +25,7 @@ NAME = "manifest.json"
 
 @dataclass(frozen=True)
 class Base:
-    """The kernel source; see :class:`lab.source.base.BaseResult`."""
+    """The kernel source; see :class:`lab.source.room.BaseResult`."""
 
     name: str = ""
     version: str = ""

@@ -19,7 +19,7 @@ from lab.core.ui import Ui, amount
 from lab.errors import LabError
 from lab.runs import journal, rundir
 from lab.source.git import Git
-from lab.source.tree import KINDS as TREE_KINDS
+from lab.source.worktree import KINDS as TREE_KINDS
 
 DAY = 86400.0
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from lab.core.session import Session
 from lab.errors import UsageError
-from lab.source.base import BaseRequest, ensure_base, resolve
+from lab.source.bases import ensure_base, resolve
 from lab.source.export import Exported, render
 from lab.source.git import Git
+from lab.source.room import BaseRequest
 from lab.source.series import Series
-from lab.source.tree import TreeRequest
+from lab.source.worktree import TreeRequest
 
 
 @dataclass(frozen=True)

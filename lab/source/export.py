@@ -15,10 +15,10 @@ from pathlib import Path
 
 from lab.core.cache import atomic_write
 from lab.errors import UsageError
-from lab.source.base import BaseResult
 from lab.source.git import Git
+from lab.source.room import BaseResult
 from lab.source.series import COVER_LETTER, ORDER_FILE, Series
-from lab.source.tree import some
+from lab.source.worktree import some
 
 FORMAT = (
     "--zero-commit",

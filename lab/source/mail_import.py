@@ -22,7 +22,7 @@ from lab.source import b4
 from lab.source.export import Exported
 from lab.source.git import Git
 from lab.source.series import ORDER_FILE
-from lab.source.tree import some
+from lab.source.worktree import some
 
 MAILS = (".patch", ".eml", ".mbx", ".mbox")
 """What the files of a directory are called that are read as mail: by git format-patch, b4, others.

@@ -19,9 +19,9 @@ from lab.core.cache import atomic_write
 from lab.core.ui import Ui
 from lab.errors import LabError, UsageError
 from lab.source import b4
-from lab.source.base import BaseResult
 from lab.source.export import BLURB, written_words
 from lab.source.git import Git
+from lab.source.room import BaseResult
 from lab.source.series import COVER_LETTER, Series
 
 BASE_BRANCH = "base"

@@ -18,11 +18,12 @@ from pathlib import Path
 from lab.core.cache import atomic_write
 from lab.core.ui import Ui
 from lab.errors import UsageError
-from lab.source.base import MAIN_BASE
+from lab.source.apply import Mail, apply_diff, bring, check_port, lend, patch_id
+from lab.source.bases import MAIN_BASE
 from lab.source.export import FORMAT, check_exportable
 from lab.source.git import IDENTITY_EMAIL, IDENTITY_NAME, Git
 from lab.source.series import PORTS, Patch, Series
-from lab.source.tree import PORT, Mail, TreeRequest, apply_diff, bring, check_port, lend, patch_id
+from lab.source.worktree import PORT, TreeRequest
 
 CLEAN, MERGED, PRESENT, CONFLICT, STALE = (
     "clean", "3-way", "already applied", "conflict", "stale port",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.source.git import Git
-from lab.source.tree import TreeResult
+from lab.source.worktree import TreeResult
 
 
 def source_digest(tree: TreeResult, paths: Sequence[str] = ()) -> str:

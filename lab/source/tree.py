@@ -13,113 +13,14 @@ files that the patch was made from: they are lent by the base that has them.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from lab.core.cache import Cache, atomic_write
 from lab.core.ui import Ui
 from lab.errors import LabError, UsageError
-from lab.source.base import MAIN_BASE, BaseResult, ready_base
-from lab.source.git import Counted, Git, identity, run_with_progress
-from lab.source.series import Patch, Series
-
-NAMED_FILES = 5
-"""Files that a message names before it says "and N more"."""
-
-
-@dataclass(frozen=True)
-class PatchRef:
-    """A patch that is in a tree. ``patch_id``: git-patch-id(1), ``--stable``."""
-
-    number: int
-    title: str
-    file: str
-    patch_id: str
-
-
-BASE, SERIES, PART, PORT = "base", "series", "part", "port"
-KINDS = (BASE, SERIES, PART, PORT)
-"""The worktrees of a base: without the series, with all of it, with the first few patches, and the
-one in which an author resolves what does not fit.
-"""
-
-
-def worktree(cache: Cache, base: str, kind: str) -> Path:
-    """Where a base's worktree is, or is going to be. ``kind`` is one of KINDS."""
-    return cache.trees / f"{base}-{kind}"
-
-
-@dataclass(frozen=True)
-class TreeRequest:
-    """Which tree. ``series`` None: the base alone. ``part``: ``series`` is the beginning of one,
-    for which there is a worktree beside the one that an author works in.
-    """
-
-    base: BaseResult
-    series: Series | None
-    cache: Cache
-    part: bool = False
-
-    @property
-    def kind(self) -> str:
-        """One of KINDS."""
-        if self.series is None:
-            return BASE
-        return PART if self.part else SERIES
-
-    @property
-    def path(self) -> Path:
-        """Where the worktree is, or is going to be."""
-        return worktree(self.cache, self.base.name, self.kind)
-
-
-@dataclass(frozen=True)
-class TreeResult:
-    """A tree, ready to be built.
-
-    ``kind`` is one of KINDS. ``local`` names what the author changed on top of it himself
-    (files, or commits as ``commit ID TITLE``); empty if the tree is exactly base plus ``patches``.
-    """
-
-    path: Path
-    head: str
-    kind: str
-    patches: tuple[PatchRef, ...]
-    local: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class State:
-    """What the lab put into a worktree.
-
-    ``moving``: a move to ``head`` was begun and not ended; ``previous`` is where from, "" if the
-    worktree was being made.
-    """
-
-    key: str
-    head: str
-    patches: tuple[PatchRef, ...]
-    moving: bool = False
-    previous: str = ""
-
-    def store(self, path: Path) -> None:
-        """Write atomically."""
-        atomic_write(path, json.dumps(asdict(self), indent=2) + "\n")
-
-    @classmethod
-    def load(cls, path: Path) -> State | None:
-        """None if there is none or it cannot be read."""
-        try:
-            row = json.loads(path.read_text())
-            return cls(**{**row, "patches": tuple(PatchRef(**ref) for ref in row["patches"])})
-        except (OSError, ValueError, TypeError, KeyError):
-            return None
+from lab.source.apply import apply_series
+from lab.source.git import Counted, Git, run_with_progress
+from lab.source.worktree import State, TreeRequest, TreeResult, made_from, some
 
 
 def ensure_tree(request: TreeRequest, ui: Ui) -> TreeResult:
@@ -146,7 +47,7 @@ def _state_file(request: TreeRequest) -> Path:
 def is_made_from(request: TreeRequest) -> bool:
     """Whether the tree that is there was made from this base and these patches."""
     state = State.load(_state_file(request))
-    return state is not None and state.key == _key(request)
+    return state is not None and state.key == made_from(request)
 
 
 def local_changes(request: TreeRequest) -> tuple[str, ...]:
@@ -161,7 +62,7 @@ def _current(request: TreeRequest) -> TreeResult | None:
     if not (path / ".git").exists():
         return None
     state = State.load(_state_file(request))
-    if state is None or state.moving or state.key != _key(request):
+    if state is None or state.moving or state.key != made_from(request):
         return None
     if not Git(request.base.git_dir).has_commit(state.head) or _local_changes(path, state):
         return None
@@ -173,14 +74,14 @@ def _ensure(request: TreeRequest, ui: Ui) -> TreeResult:
     repository = Git(request.base.git_dir)
     state_file = _state_file(request)
     state = State.load(state_file) if (path / ".git").exists() else None
-    key = _key(request)
+    key = made_from(request)
     if state is not None and state.moving:
         state = _finish_move(path, state, state_file)
     local = _local_changes(path, state) if state is not None else ()
     if state is not None and state.key == key and repository.has_commit(state.head):
         target = state
     else:
-        target = _apply(request, repository, key, ui)
+        target = apply_series(request, repository, key, ui)
     if state is None:
         _create(request, path, target, state_file, ui)
         local = ()
@@ -192,12 +93,6 @@ def _ensure(request: TreeRequest, ui: Ui) -> TreeResult:
         target.store(state_file)
     head = target.head if not local else Git(path).out("rev-parse", "HEAD")
     return TreeResult(path, head, request.kind, target.patches, local)
-
-
-def _key(request: TreeRequest) -> str:
-    """Names what the tree is made from."""
-    series = request.series.digest if request.series else ""
-    return hashlib.sha256(f"{request.base.commit}\0{series}".encode()).hexdigest()
 
 
 # --- the worktree ---------------------------------------------------------------------------
@@ -307,182 +202,3 @@ def _keep_local(
         f"yours, or take yours out of the tree (`git -C {path} stash`, or for commits `git -C "
         f"{path} branch mine` and `git -C {path} checkout --detach {state.head[:12]}`).",
     )
-
-
-def some(names: Sequence[str]) -> str:
-    """The first few, and how many more."""
-    rest = len(names) - NAMED_FILES
-    return ", ".join(names[:NAMED_FILES]) + (f" and {rest} more" if rest > 0 else "")
-
-
-# --- the commits ----------------------------------------------------------------------------
-
-
-def series_commit(request: TreeRequest, ui: Ui) -> str:
-    """The commit that the series is on its base, made if it is not there. Touches no worktree.
-
-    Raises UsageError if a patch does not apply.
-    """
-    return _apply(request, Git(request.base.git_dir), _key(request), ui).head
-
-
-def _apply(request: TreeRequest, repository: Git, key: str, ui: Ui) -> State:
-    """Make the commits. Touches no worktree."""
-    patches = request.series.patches if request.series else ()
-    head = request.base.commit
-    if request.series is None or not patches:
-        return State(key, head, ())
-    if request.base.name != MAIN_BASE:
-        lend(request, ui)
-    refs = []
-    with (
-        tempfile.TemporaryDirectory(prefix="seccomp-lab-") as scratch,
-        ui.progress(f"apply series to {request.base.name}", len(patches), "patches") as progress,
-    ):
-        git = Git(repository.directory, index=Path(scratch) / "index")
-        git.run("read-tree", head)
-        for patch in patches:
-            check_port(git, patch)
-            mail = Mail.split(git, patch.content, Path(scratch))
-            if not bring(git, head, mail.diff):
-                raise _does_not_apply(git, patch, mail.diff)
-            head = mail.commit(git, git.out("write-tree"), head)
-            refs.append(
-                PatchRef(patch.number, patch.title, patch.file, patch_id(git, patch.content))
-            )
-            progress.advance()
-    # A ref, so that no garbage collection takes the commits while the worktree is elsewhere.
-    repository.run("update-ref", f"refs/lab/series/{key[:16]}", head)
-    return State(key, head, tuple(refs))
-
-
-@dataclass(frozen=True)
-class Mail:
-    """A mail taken apart by git-mailinfo(1)."""
-
-    fields: Mapping[str, str]
-    message: str
-    diff: Path
-
-    @classmethod
-    def split(cls, git: Git, content: bytes, scratch: Path) -> Mail:
-        """The diff is written to a file in ``scratch``, which the next mail overwrites."""
-        message, diff = scratch / "message", scratch / "diff"
-        info = git.run("mailinfo", "--encoding=UTF-8", message, diff, input=content).stdout
-        fields = dict(line.split(": ", 1) for line in info.splitlines() if ": " in line)
-        body = message.read_text(encoding="utf-8").strip()
-        return cls(fields, fields["Subject"] + (f"\n\n{body}" if body else "") + "\n", diff)
-
-    def commit(self, git: Git, tree: str, parent: str) -> str:
-        """A commit as git-am(1) makes it, but for the committer: that is the lab at the author's
-        date, so that the same mail gives the same commit id.
-        """
-        env = identity(self.fields["Date"], (self.fields["Author"], self.fields["Email"]))
-        args = ("commit-tree", tree, "-p", parent, "-F", "-")
-        return git.run(*args, input=self.message, env=env).stdout.strip()
-
-
-def apply_diff(git: Git, diff: Path, *options: str) -> bool:
-    """Apply a diff to the index, by a merge if it does not fit as it is; whether that could be
-    done. The index is of no use if not.
-    """
-    options = ("--cached", "--3way", "--whitespace=nowarn", *options)
-    return git.ok("apply", *options, diff)
-
-
-def bring(git: Git, head: str, diff: Path) -> bool:
-    """Apply a diff to the index, which holds ``head``, if it has not been applied there already;
-    whether the index has it now. It holds ``head`` if not.
-    """
-    if apply_diff(git, diff):
-        return True
-    git.run("read-tree", head)
-    return git.ok("apply", "--cached", "--check", "--reverse", "--whitespace=nowarn", diff)
-
-
-def patch_id(git: Git, content: bytes) -> str:
-    """git-patch-id(1), ``--stable``: what a patch changes, whatever else its mail says."""
-    return git.run("patch-id", "--stable", input=content).stdout.split(" ")[0]
-
-
-# --- ports to other bases -------------------------------------------------------------------
-
-PORT_OF = re.compile(rb"^Port-of: ([0-9a-f]{40})$", re.MULTILINE)
-"""Below a port's ``---``: the patch-id of the patch that it was made from."""
-
-
-def check_port(git: Git, patch: Patch) -> None:
-    """Raises UsageError if a port was made from another version of its patch."""
-    if patch.original is None:
-        return
-    made_from = PORT_OF.search(patch.content)
-    now = patch_id(git, patch.original.content)
-    if made_from is None or made_from[1].decode() != now:
-        raise UsageError(
-            f"{patch.path} is the port of another version of {patch.original.file}: that was "
-            "changed since.",
-            hint="`lab series port --edit` with this --base begins it anew; when it is resolved, "
-            "--save.",
-        )
-
-
-def lend(request: TreeRequest, ui: Ui) -> None:
-    """Copy the files that the patches were made from, out of the repository of MAIN_BASE, if that
-    is there, into that of the base. They are named by the ``index`` lines (git-diff(1)).
-
-    Copied and not shared by git's alternates: nothing that is made from them would be written a
-    second time, and the base would be broken once the other one is gone.
-    """
-    assert request.series is not None
-    originals = request.series.originals
-    text = b"\n".join(patch.content for patch in originals.patches).decode("utf-8", "replace")
-    named = set(re.findall(r"^index ([0-9a-f]{7,40})\.\.", text, re.MULTILINE))
-    wanted = "".join(f"{name}\n" for name in sorted(named) if name.strip("0"))
-    borrower = Git(request.base.git_dir)
-    main = ready_base(request.cache, MAIN_BASE)
-    there = borrower.run("cat-file", "--batch-check", input=wanted).stdout
-    if " missing" not in there:
-        return
-    if main is None:
-        ui.warn(
-            f"{MAIN_BASE} is not here: a patch that does not fit {request.base.name} as it is "
-            f"cannot be merged (`lab base {MAIN_BASE}` fetches it)"
-        )
-        return
-    # A patch is made from what the patches before it have left. If the series does not fit there
-    # either, there is less to lend.
-    with suppress(UsageError):
-        series_commit(TreeRequest(main, originals, request.cache), ui)
-    found = Git(main.git_dir).run("cat-file", "--batch-check", input=wanted).stdout.splitlines()
-    objects = "".join(f"{line.split()[0]}\n" for line in found if " blob " in line)
-    if not objects:
-        return
-    with tempfile.TemporaryDirectory(prefix="seccomp-lab-") as scratch:
-        packed = Path(scratch) / "lent"
-        name = Git(main.git_dir).run("pack-objects", "-q", packed, input=objects).stdout.strip()
-        pack = Path(f"{packed}-{name}.pack").read_bytes()
-    borrower.run("unpack-objects", "-q", input=pack)
-
-
-def _does_not_apply(git: Git, patch: Patch, diff: Path) -> UsageError:
-    """Say which hunks do not fit. Asks again without ``--3way``, whose messages name none."""
-    result = git.run("apply", "--cached", "--check", "--whitespace=nowarn", diff, check=False)
-    reasons = []
-    for line in result.stderr.splitlines():
-        if failed := re.match(r"error: patch failed: (.*):(\d+)$", line):
-            reasons.append(_hunk_name(patch, failed[1], int(failed[2])))
-        elif line.startswith("error: ") and not line.endswith(": patch does not apply"):
-            reasons.append(line.removeprefix("error: "))
-    what = "; ".join(reasons) or "it conflicts with what is there"
-    return UsageError(
-        f"Patch {patch.file} ({patch.title!r}) does not apply: {what}. The tree is as it was.",
-        hint="`lab series port` with this --base says of each patch what does not fit; the series "
-        f"is made for {MAIN_BASE}.",
-    )
-
-
-def _hunk_name(patch: Patch, file: str, line: int) -> str:
-    for hunk in patch.hunks():
-        if hunk.file == file and hunk.line == line:
-            return f"{file}, hunk #{hunk.number} (line {line})"
-    return f"{file}, hunk at line {line}"

@@ -13,10 +13,13 @@ from lab import PROJECT_ROOT
 from lab.core.session import Session
 from lab.kernel.pipeline import describe_base, describe_patches
 from lab.kernel.plan import Plan
-from lab.source.base import BaseRequest, BaseResult, ensure_base, resolve
+from lab.source.apply import patch_id, series_commit
+from lab.source.bases import ensure_base, resolve
 from lab.source.git import ISOLATION, Git
+from lab.source.room import BaseRequest, BaseResult
 from lab.source.series import Patch, Series
-from lab.source.tree import TreeRequest, ensure_tree, patch_id, series_commit
+from lab.source.tree import ensure_tree
+from lab.source.worktree import TreeRequest
 
 
 @dataclass(frozen=True)

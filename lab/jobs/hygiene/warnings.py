@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from lab.core import records
 from lab.core.cache import atomic_write
 from lab.core.stamp import digest_of
 from lab.jobs.hygiene.messages import Message, new_messages
@@ -41,20 +41,15 @@ class Warnings:
 
     def store(self, path: Path) -> None:
         """Write atomically."""
-        atomic_write(path, json.dumps(asdict(self)))
+        atomic_write(path, json.dumps(records.plain(self)))
 
     @classmethod
     def load(cls, path: Path) -> Warnings | None:
         """None if there is no such file or it cannot be read."""
         try:
-            row = json.loads(path.read_text())
-            return cls(_messages(row["compiler"]), _messages(row["sparse"]), tuple(row["left_out"]))
-        except (OSError, ValueError, TypeError, KeyError):
+            return records.read(cls, json.loads(path.read_text()))
+        except (OSError, ValueError):
             return None
-
-
-def _messages(rows: list[dict[str, Any]]) -> tuple[Message, ...]:
-    return tuple(Message(**row) for row in rows)
 
 
 def run(subject: Subject, number: int) -> dict[str, CheckResult]:

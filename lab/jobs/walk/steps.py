@@ -22,7 +22,7 @@ from lab.kernel.pipeline import Kernel, Stage
 from lab.kernel.plan import Plan
 from lab.kernel.profiles import absent_file
 from lab.runs.walk_table import BAD, NOT_RUN, NOTHING, OK, Cell, Row
-from lab.source.base import resolve
+from lab.source.bases import resolve
 from lab.source.state import files_digest
 
 CHECKS = ("checkpatch", W1, SPARSE)
