@@ -27,12 +27,10 @@ from tests.support import (
     make_repository,
     make_tarball,
 )
+from tests.trees import World, age, inodes, touched
 
 NEW_FILE = Change("kernel/new.c", "", "new\n", "kernel: Add a file")
 THIRD = Change("init/empty.c", "", "not empty\n", "init: Fill")
-
-
-from tests.trees import World, age, inodes, touched
 
 
 @pytest.fixture
