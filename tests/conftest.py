@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +18,20 @@ pytest_plugins = ["tests.post"]
 """A series that goes by mail, for the tests of both ways."""
 
 
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 1 << 30
+"""Of a file system in memory, from which on the tests use it: containers have 64 MiB."""
+
+
 def pytest_configure() -> None:
     """Have Ctrl-C in the processes that tests start: a shell starts a background job, and so some
     CI runners start everything, with SIGINT ignored, which is inherited by whatever follows.
+
+    Thousands of small files are made and removed, for which a disk takes longer than the tests.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_BYTES:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 @pytest.fixture(autouse=True)

@@ -72,15 +72,15 @@ def lab(cache: Cache, *arguments: str) -> int:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "--", "true"], "Which filter?"),
-        (["run", "--filter", "exec_once"], "Which command?"),
+        (["run", "--", "true"], "No filter is given"),
+        (["run", "--filter", "exec_once"], "No command is given"),
         (["run", "--filter", "nonsense", "--", "true"], "There is no filter 'nonsense'."),
         (["run", "--filter", "exec_once", "--set", "x=1", "--", "true"], "no parameter 'x'"),
         (["run", "--filter", "exec_once", "--set", "budget=x", "--", "true"], "'x' is no number"),
         (["run", "--filter", "exec_once", "--control", "--", "true"], "need the series"),
         (["run", "--filter", "exec_once", "--limit", "x=1", "--", "true"], "no limit 'x'"),
         (["run", "--filter", "exec_once", "--output", "/nowhere/x", "--", "true"], "No such file"),
-        (["trace"], "Which command?"),
+        (["trace"], "No command is given"),
         (["trace", "--calls", "nonsense", "--", "true"], "no system call 'nonsense'"),
         (["trace", "--format", "xml", "--", "true"], "'xml' is not one of"),
         (["trace", "--profile", "control", "--", "true"], "need the series"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,20 @@ def test_each_patch_is_said_to_fit_or_not(world: World) -> None:
     assert [outcome.state for outcome in outcomes(world)] == [
         "clean", "3-way", "conflict", "conflict", "already applied", "conflict",
     ]  # fmt: skip
+
+
+def test_the_cache_may_lie_on_another_file_system_than_scratch_files(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where /tmp is in memory: git renames a pack from where the repository is."""
+    places = [path for path in (Path("/dev/shm"), Path("/tmp")) if path.is_dir()]
+    here = world.tmp_path.stat().st_dev
+    other = next((path for path in places if path.stat().st_dev != here), None)
+    if other is None:
+        pytest.skip("there is one file system only")
+    monkeypatch.setattr(tempfile, "tempdir", str(other))
+    world.make(*ALL)
+    assert outcomes(world)[2].places
 
 
 def test_a_conflict_names_file_hunk_and_lines(world: World) -> None:

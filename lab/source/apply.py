@@ -155,7 +155,8 @@ def lend(request: TreeRequest, ui: Ui) -> None:
     objects = "".join(f"{line.split()[0]}\n" for line in found if " blob " in line)
     if not objects:
         return
-    with tempfile.TemporaryDirectory(prefix="seccomp-lab-") as scratch:
+    # git renames the pack from its own directory, and /tmp can be another file system.
+    with tempfile.TemporaryDirectory(dir=main.git_dir, prefix="lent-") as scratch:
         packed = Path(scratch) / "lent"
         name = Git(main.git_dir).run("pack-objects", "-q", packed, input=objects).stdout.strip()
         pack = Path(f"{packed}-{name}.pack").read_bytes()
