@@ -16,12 +16,13 @@ from lab.host.apt import ARCHIVES, PrivateApt, SourceEntry, machine_entries, mir
 from lab.host.osrelease import OsRelease
 from tests.support import FakeSite, Recorder
 
-DEBIAN = OsRelease.parse('ID=debian\nVERSION_CODENAME=bookworm\nPRETTY_NAME="Debian 12"\n')
-UBUNTU = OsRelease.parse("ID=ubuntu\nID_LIKE=debian\nVERSION_CODENAME=noble\n")
-MINT = OsRelease.parse(
-    'ID=linuxmint\nID_LIKE="ubuntu debian"\nVERSION_CODENAME=wilma\nUBUNTU_CODENAME=noble\n'
-)
-FEDORA = OsRelease.parse("ID=fedora\nVERSION_ID=42\n")
+DEBIAN = OsRelease({"ID": "debian", "VERSION_CODENAME": "bookworm", "PRETTY_NAME": "Debian 12"})
+UBUNTU = OsRelease({"ID": "ubuntu", "ID_LIKE": "debian", "VERSION_CODENAME": "noble"})
+MINT = OsRelease({
+    "ID": "linuxmint", "ID_LIKE": "ubuntu debian", "VERSION_CODENAME": "wilma",
+    "UBUNTU_CODENAME": "noble",
+})  # fmt: skip
+FEDORA = OsRelease({"ID": "fedora", "VERSION_ID": "42"})
 
 ONE_LINE = """
 # a comment

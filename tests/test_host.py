@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +19,11 @@ from lab.host.osrelease import OsRelease
 from lab.host.tools import HostProbe, check, family_of, install, missing_packages, numbers, table
 from tests.worlds import without_kvm
 
-DEBIAN = OsRelease.parse('ID=debian\nVERSION_CODENAME=bookworm\nPRETTY_NAME="Debian 12"\n')
-UBUNTU = OsRelease.parse("ID=ubuntu\nID_LIKE=debian\nVERSION_CODENAME=noble\n")
-FEDORA = OsRelease.parse("ID=fedora\nPRETTY_NAME=Fedora\n")
-SUSE = OsRelease.parse('ID="opensuse-tumbleweed"\nID_LIKE="opensuse suse"\n')
-GENTOO = OsRelease.parse("ID=gentoo\nPRETTY_NAME=Gentoo\n")
+DEBIAN = OsRelease({"ID": "debian", "VERSION_CODENAME": "bookworm", "PRETTY_NAME": "Debian 12"})
+UBUNTU = OsRelease({"ID": "ubuntu", "ID_LIKE": "debian", "VERSION_CODENAME": "noble"})
+FEDORA = OsRelease({"ID": "fedora", "PRETTY_NAME": "Fedora"})
+SUSE = OsRelease({"ID": "opensuse-tumbleweed", "ID_LIKE": "opensuse suse"})
+GENTOO = OsRelease({"ID": "gentoo", "PRETTY_NAME": "Gentoo"})
 
 VERSIONS = {
     "git": "git version 2.39.5", "tar": "tar (GNU tar) 1.34", "xz": "xz (XZ Utils) 5.4.1",
@@ -293,11 +294,23 @@ def test_command_that_fails_states_no_version(cache: Cache, tmp_path: Path) -> N
     assert HostProbe.remembering(cache).output(str(tool), ()) == ""
 
 
-def test_os_release_falls_back_and_survives_absence(tmp_path: Path) -> None:
-    (tmp_path / "second").write_text("ID=\"x\"\n# ID=y\nNAME='a b'\nbroken\n")
-    release = OsRelease.read((tmp_path / "first", tmp_path / "second"))
-    assert (release.ids[0], release.fields["NAME"]) == ("x", "a b")
-    assert OsRelease.read((tmp_path / "first",)).name == "unknown distribution"
+def read_from(paths: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch) -> OsRelease:
+    """What is read where os-release(5) may be in these places."""
+    monkeypatch.setattr(platform, "_os_release_candidates", tuple(map(str, paths)))
+    monkeypatch.setattr(platform, "_os_release_cache", None)
+    return OsRelease.read()
+
+
+def test_os_release_falls_back_and_survives_absence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    second.write_text('ID="x"\n# ID=y\nNAME=\'a b\'\nID_LIKE="c d"\nbroken\n')
+    release = read_from((first, second), monkeypatch)
+    assert (release.ids, release.fields["NAME"]) == (("x", "c", "d"), "a b")
+    assert read_from((first,), monkeypatch).name == "unknown distribution"
+    first.write_bytes(b"NAME=\xff\n")
+    assert read_from((first,), monkeypatch).name == "unknown distribution"
 
 
 # --- the command ------------------------------------------------------------------------------

@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-import shlex
+import platform
 from dataclasses import dataclass, field
-from pathlib import Path
-
-PATHS = (Path("/etc/os-release"), Path("/usr/lib/os-release"))
 
 
 @dataclass(frozen=True)
@@ -17,22 +14,12 @@ class OsRelease:
     fields: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, paths: tuple[Path, ...] = PATHS) -> OsRelease:
-        """From the first file that exists; empty if none does."""
-        for path in paths:
-            if path.is_file():
-                return cls.parse(path.read_text(errors="replace"))
-        return cls()
-
-    @classmethod
-    def parse(cls, text: str) -> OsRelease:
-        """From the text of an os-release file."""
-        fields = {}
-        for line in text.splitlines():
-            name, equals, value = line.strip().partition("=")
-            if equals and not name.startswith("#"):
-                fields[name] = "".join(shlex.split(value)[:1])
-        return cls(fields)
+    def read(cls) -> OsRelease:
+        """This machine's; empty if it has no such file, or none that can be read."""
+        try:
+            return cls(platform.freedesktop_os_release())
+        except (OSError, UnicodeError):
+            return cls()
 
     @property
     def ids(self) -> tuple[str, ...]:
