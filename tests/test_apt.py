@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
 from lab.core import proc
 from lab.core.cache import Cache
 from lab.core.proc import Completed
+from lab.core.ui import Ui
 from lab.errors import LabError, Unavailable
 from lab.host import apt
-from lab.host.apt import ARCHIVES, PrivateApt, SourceEntry, machine_entries, mirrors, parse_uris
+from lab.host.apt import ARCHIVES, IndexTarget, PrivateApt, machine_targets, mirrors
+from lab.host.download import Mismatch
 from lab.host.osrelease import OsRelease
 from tests.support import FakeSite, Recorder
 
@@ -54,35 +59,52 @@ Components: main
 
 
 @pytest.fixture
-def etc_apt(tmp_path: Path) -> Path:
+def etc_apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stands in for /etc/apt."""
+    need_apt()
     directory = tmp_path / "etc-apt"
     (directory / "sources.list.d").mkdir(parents=True)
+    use_config(f'Dir::Etc "{directory}";\n', tmp_path, monkeypatch)
     return directory
+
+
+def need_apt() -> None:
+    """Skip the test where there is no apt."""
+    if not proc.have("apt-get"):
+        pytest.skip("there is no apt-get")
+
+
+def use_config(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of the machine's apt, apt.conf(5)."""
+    path = tmp_path / "machine.conf"
+    path.write_text(text)
+    monkeypatch.setenv("APT_CONFIG", str(path))
 
 
 def test_one_line_form(etc_apt: Path) -> None:
     (etc_apt / "sources.list").write_text(ONE_LINE)
-    entries = machine_entries(etc_apt)
-    assert (
-        SourceEntry(("deb",), ("http://mirror.example/debian",), ("bookworm",), ("main", "contrib"))
-        in entries
-    )
-    assert mirrors(ARCHIVES["debian"], DEBIAN, entries) == ("http://mirror.example/debian",)
+    targets = machine_targets()
+    assert IndexTarget("bookworm", "contrib", "http://mirror.example/debian") in targets
+    assert mirrors(ARCHIVES["debian"], DEBIAN, targets) == ("http://mirror.example/debian",)
 
 
 def test_deb822_form(etc_apt: Path) -> None:
     (etc_apt / "sources.list.d" / "debian.sources").write_text(DEB822)
     (etc_apt / "sources.list.d" / "README").write_text("deb http://not.example/ bookworm main\n")
-    entries = machine_entries(etc_apt)
-    assert mirrors(ARCHIVES["debian"], DEBIAN, entries) == (
+    assert mirrors(ARCHIVES["debian"], DEBIAN, machine_targets()) == (
         "http://mirror.example/debian",
         "http://second.example/debian",
     )
 
 
+def test_sources_that_apt_cannot_read_are_none(etc_apt: Path) -> None:
+    (etc_apt / "sources.list").write_text(f"{ONE_LINE}deb broken\n")
+    assert machine_targets() == ()
+
+
 def test_testing_and_sid_are_debian_too() -> None:
-    entry = SourceEntry(("deb",), ("http://m.example/debian",), ("sid",), ("main",))
-    assert mirrors(ARCHIVES["debian"], DEBIAN, (entry,)) == ("http://m.example/debian",)
+    target = IndexTarget("sid", "main", "http://m.example/debian")
+    assert mirrors(ARCHIVES["debian"], DEBIAN, (target,)) == ("http://m.example/debian",)
 
 
 @pytest.mark.parametrize(("release", "archive", "count"), [
@@ -90,29 +112,16 @@ def test_testing_and_sid_are_debian_too() -> None:
     (FEDORA, "debian", 0),
 ])  # fmt: skip
 def test_only_the_machines_own_archive_counts(release: OsRelease, archive: str, count: int) -> None:
-    entry = SourceEntry(("deb",), ("http://u.example/ubuntu",), ("noble",), ("main", "universe"))
-    assert len(mirrors(ARCHIVES[archive], release, (entry,))) == count
+    target = IndexTarget("noble", "main", "http://u.example/ubuntu")
+    assert len(mirrors(ARCHIVES[archive], release, (target,))) == count
 
 
 def test_machine_without_mirror_is_unavailable(
     cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apt, "machine_entries", lambda: ())
+    monkeypatch.setattr(apt, "machine_targets", lambda: ())
     with pytest.raises(Unavailable, match="no Debian mirror"):
         PrivateApt.for_suites(cache, "debian", ("trixie",))
-
-
-def test_uris_of_apt() -> None:
-    text = (
-        "Reading package lists...\n"
-        "'http://m.example/pool/a_1%253a2_all.deb' a_1%3a2_all.deb 12 SHA256:abc\n"
-        "'http://m.example/pool/b.deb' b.deb 5 MD5Sum:no\n"
-    )
-    first, second = parse_uris(text)
-    assert (first.url, first.name, first.sha256) == (
-        "http://m.example/pool/a_1%253a2_all.deb", "a_1:2_all.deb", "abc",
-    )  # fmt: skip
-    assert second.sha256 == ""
 
 
 @pytest.fixture
@@ -168,20 +177,116 @@ def test_versions_are_read_from_the_signed_lists(
         "Package: p\nVersion: 1-1\nSize: 6\nSHA256: bb\n"
     )
     fake_run(monkeypatch, {"show": show})
-    assert [(item.version, item.sha256, item.size) for item in private.versions("p")] == [
-        ("2-1", "aa", 7),
-        ("1-1", "bb", 6),
+    assert [(item.version, item.sha256) for item in private.versions("p")] == [
+        ("2-1", "aa"),
+        ("1-1", "bb"),
     ]
 
 
-def test_closure_is_fetched_and_verified(
-    private: PrivateApt, monkeypatch: pytest.MonkeyPatch, site: FakeSite, tmp_path: Path
+# --- fetching: the machine's own apt-get, from a server of the test's ---------------------------
+
+DEBS = {
+    "tool_1-1_all.deb": b"tool " * 100_000,
+    "lib_1%3a2-1_all.deb": b"library " * 1000,
+}
+
+
+def stanza(deb: str, depends: str = "") -> str:
+    """What a package list says of one of DEBS."""
+    name, version, _ = deb.split("_")
+    return (
+        f"Package: {name}\nVersion: {version.replace('%3a', ':')}\nArchitecture: all\n{depends}"
+        f"Filename: pool/{deb}\nSize: {len(DEBS[deb])}\n"
+        f"SHA256: {hashlib.sha256(DEBS[deb]).hexdigest()}\n\n"
+    )
+
+
+@pytest.fixture
+def offered(site: FakeSite, tmp_path: Path) -> PrivateApt:
+    """A private apt for an archive with DEBS in it, lists read."""
+    need_apt()
+    tool, lib = DEBS
+    packages = (stanza(tool, "Depends: lib\n") + stanza(lib)).encode()
+    release = (
+        "Suite: trixie\nCodename: trixie\nArchitectures: all\nComponents: main\nSHA256:\n"
+        f" {hashlib.sha256(packages).hexdigest()} {len(packages)} main/binary-all/Packages\n"
+    )
+    site.files |= {f"/d/pool/{name.replace('%', '%25')}": data for name, data in DEBS.items()}
+    site.files["/d/dists/trixie/Release"] = release.encode()
+    site.files["/d/dists/trixie/main/binary-all/Packages"] = packages
+    # Nobody has signed it.
+    unsigned = replace(ARCHIVES["debian"], keyring=Path("/nonexistent"))
+    private = PrivateApt(tmp_path / "apt", unsigned, (f"[trusted=yes] {site.url}/d",), ("trixie",))
+    private.update(Recorder().ui)
+    site.requests.clear()
+    return private
+
+
+def fetch(private: PrivateApt, target: Path, ui: Ui | None = None) -> bytes:
+    return private.download(private.versions("tool")[0], target, ui or Recorder().ui).read_bytes()
+
+
+def test_package_arrives_under_its_name_alone(
+    offered: PrivateApt, tmp_path: Path, site: FakeSite
 ) -> None:
-    site.files["/a.deb"] = b"deb"
-    digest = "5cca6dfb18ffdd6ff8e9e4e6bd42bd9a24cc0d9e0e4e2ba5d0e4bc1ab1d9a4b2"
-    fake_run(monkeypatch, {"install": f"'{site.url}/a.deb' a.deb 3 SHA256:{digest}\n"})
-    with pytest.raises(LabError, match="wrong SHA-256"):
-        private.closure(("a",), tmp_path / "debs", Recorder().ui)
+    target = tmp_path / "debs" / "tool.deb"
+    assert fetch(offered, target) == DEBS["tool_1-1_all.deb"]
+    assert list(target.parent.iterdir()) == [target]
+    site.files.clear()
+    assert fetch(offered, target) == DEBS["tool_1-1_all.deb"]
+
+
+def test_broken_link_to_the_mirror_is_resumed(
+    offered: PrivateApt, tmp_path: Path, site: FakeSite
+) -> None:
+    site.break_after = [300_000]
+    assert fetch(offered, tmp_path / "tool.deb") == DEBS["tool_1-1_all.deb"]
+    assert site.requests[-1] == ("/d/pool/tool_1-1_all.deb", "bytes=300000-")
+
+
+def test_killed_fetch_is_resumed_by_the_next(
+    offered: PrivateApt, tmp_path: Path, site: FakeSite
+) -> None:
+    whole = DEBS["tool_1-1_all.deb"]
+    (tmp_path / "tool.deb.part").write_bytes(whole[:1000])
+    assert fetch(offered, tmp_path / "tool.deb") == whole
+    assert site.requests == [("/d/pool/tool_1-1_all.deb", "bytes=1000-")]
+
+
+def test_progress_of_apt_is_counted_in_bytes(
+    offered: PrivateApt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.core.ui.PLAIN_INTERVAL", 0.0)
+    recorder = Recorder()
+    fetch(offered, tmp_path / "tool.deb", recorder.ui)
+    assert "download tool.deb: 488.3 KiB of 488.3 KiB (100%)" in recorder.said
+
+
+def test_file_that_is_another_one_is_put_aside(
+    offered: PrivateApt, tmp_path: Path, site: FakeSite
+) -> None:
+    good = site.files["/d/pool/tool_1-1_all.deb"]
+    site.files["/d/pool/tool_1-1_all.deb"] = evil = b"evil " * 100_000
+    with pytest.raises(Mismatch) as caught:
+        fetch(offered, tmp_path / "tool.deb")
+    assert caught.value.kept == tmp_path / f"tool.deb.bad-{hashlib.sha256(evil).hexdigest()}"
+    assert caught.value.kept.read_bytes() == evil
+    site.files["/d/pool/tool_1-1_all.deb"] = good
+    assert fetch(offered, tmp_path / "tool.deb") == good
+
+
+def test_file_that_went_bad_in_the_cache_is_noticed(offered: PrivateApt, tmp_path: Path) -> None:
+    fetch(offered, tmp_path / "tool.deb")
+    (tmp_path / "tool.deb").write_bytes(b"rot")
+    with pytest.raises(Mismatch):
+        fetch(offered, tmp_path / "tool.deb")
+
+
+def test_pin_holds_against_the_lists(offered: PrivateApt, tmp_path: Path) -> None:
+    pinned = replace(offered.versions("tool")[0], sha256="0" * 64)
+    with pytest.raises(Mismatch):
+        offered.download(pinned, tmp_path / "tool.deb", Recorder().ui)
+    assert not (tmp_path / "tool.deb").exists()
 
 
 def test_file_without_a_digest_is_refused(
@@ -192,8 +297,43 @@ def test_file_without_a_digest_is_refused(
         private.closure(("a",), tmp_path / "debs", Recorder().ui)
 
 
-def test_machines_proxy_is_used(private: PrivateApt, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_run(monkeypatch, {"apt-config": "proxy='http://p.example:3128'\n"})
-    assert private._proxy("http://m.example/x") == "http://p.example:3128"
-    fake_run(monkeypatch, {})
-    assert private._proxy("http://m.example/x") is None
+def test_package_that_the_mirror_has_no_more_is_unavailable(
+    offered: PrivateApt, tmp_path: Path, site: FakeSite
+) -> None:
+    site.files.clear()
+    with pytest.raises(Unavailable, match="404"):
+        fetch(offered, tmp_path / "tool.deb")
+
+
+def test_mirror_that_is_away_is_an_infrastructure_error(
+    offered: PrivateApt, tmp_path: Path, site: FakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apt, "RETRIES", 1)
+    site.break_after = [0] * 100
+    with pytest.raises(LabError, match="apt cannot fetch") as caught:
+        fetch(offered, tmp_path / "tool.deb")
+    assert (caught.value.exit_code, type(caught.value)) == (3, LabError)
+    assert "network" in caught.value.hint
+
+
+def test_closure_is_all_that_is_depended_on(
+    offered: PrivateApt, tmp_path: Path, site: FakeSite
+) -> None:
+    found = offered.closure(("tool",), tmp_path / "debs", Recorder().ui)
+    assert {path.name: path.read_bytes() for path in found} == {
+        unquote(name): data for name, data in DEBS.items()
+    }
+    site.requests.clear()
+    assert offered.closure(("tool",), tmp_path / "debs", Recorder().ui) == found
+    assert site.requests == []
+
+
+def test_machines_proxy_is_used(
+    offered: PrivateApt, tmp_path: Path, site: FakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_config(f'Acquire::http::Proxy "{site.url}";\n', tmp_path, monkeypatch)
+    # A proxy is asked for whole URLs, RFC 9112, section 3.2.2.
+    site.files = {f"http://mirror.invalid{path}": data for path, data in site.files.items()}
+    behind = replace(offered, uris=("[trusted=yes] http://mirror.invalid/d",))
+    behind.update(Recorder().ui)
+    assert fetch(behind, tmp_path / "tool.deb") == DEBS["tool_1-1_all.deb"]

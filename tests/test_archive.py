@@ -51,7 +51,7 @@ class FakeArchive:
         self.updates += 1
 
     def versions(self, package: str) -> tuple[Package, ...]:
-        return tuple(Package(package, v, 1, sha256(path)) for v, path in self.offers)
+        return tuple(Package(package, v, sha256(path)) for v, path in self.offers)
 
     def download(self, package: Package, target: Path, ui: object) -> Path:
         del ui

@@ -222,7 +222,7 @@ class FakeApt:
         del ui
 
     def versions(self, package: str) -> tuple[Package, ...]:
-        return (Package(package, "1", 1, "digest"),)
+        return (Package(package, "1", "digest"),)
 
     def download(self, package: Package, target: Path, ui: object) -> Path:
         del ui, target

@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: MIT
 """A private apt: packages of suites other than the machine's own, without touching its own.
 
-Sources list, package lists, cache and dpkg status are the lab's; the mirror's address, proxies and
-the archive's keys are the machine's. What is downloaded is verified through the signed lists.
-Reads both forms of sources.list(5).
+Sources list, package lists, cache and dpkg status are the lab's; the mirror's address, proxies,
+passwords and the archive's keys are the machine's. apt itself fetches; what has arrived is verified
+by the digests in the signed lists.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote
 
 from lab.core import proc
 from lab.core.cache import Cache, atomic_write
-from lab.core.ui import Ui
+from lab.core.ui import Progress, Ui
 from lab.errors import LabError, Unavailable
 from lab.host import download
 from lab.host.osrelease import OsRelease
@@ -27,6 +27,13 @@ T = TypeVar("T")
 
 LISTS_FRESH_SECONDS = 3600.0
 """Package lists younger than this are not fetched again."""
+
+
+HELPER = "/usr/lib/apt/apt-helper"
+"""Its ``download-file`` continues what a killed run has left; ``apt-get download`` begins anew."""
+
+RETRIES = 5
+"""Times that apt-get continues a file whose link broke; it pauses longer each time."""
 
 
 @dataclass(frozen=True)
@@ -57,72 +64,29 @@ ARCHIVES = {
 
 
 @dataclass(frozen=True)
-class SourceEntry:
-    """One line or stanza of a sources list."""
+class IndexTarget:
+    """A component of a suite that the machine's apt reads, and where from."""
 
-    types: tuple[str, ...]
-    uris: tuple[str, ...]
-    suites: tuple[str, ...]
-    components: tuple[str, ...]
-
-
-def parse_one_line(text: str) -> Iterator[SourceEntry]:
-    """Entries of the one-line form: ``deb [options] URI suite component...``."""
-    for line in text.splitlines():
-        line = line.partition("#")[0].strip()
-        match = re.fullmatch(r"(deb|deb-src)\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)\s*(.*)", line)
-        if match:
-            kind, uri, suite, components = match.groups()
-            yield SourceEntry((kind,), (uri,), (suite,), tuple(components.split()))
+    suite: str
+    component: str
+    uri: str
 
 
-def parse_deb822(text: str) -> Iterator[SourceEntry]:
-    """Entries of the deb822 form: stanzas of ``Field: value`` lines."""
-    for stanza in stanzas(text):
-        if stanza.get("enabled", "yes").lower() in ("no", "false", "0"):
-            continue
-        yield SourceEntry(
-            tuple(stanza.get("types", "").split()),
-            tuple(stanza.get("uris", "").split()),
-            tuple(stanza.get("suites", "").split()),
-            tuple(stanza.get("components", "").split()),
-        )
-
-
-def stanzas(text: str) -> Iterator[dict[str, str]]:
-    """Stanzas of a deb822 file, field names in lower case; continuation lines joined by spaces."""
-    fields: dict[str, str] = {}
-    name = ""
-    for line in [*text.splitlines(), ""]:
-        if line.startswith("#"):
-            continue
-        if not line.strip():
-            if fields:
-                yield fields
-            fields, name = {}, ""
-        elif line[0] in " \t":
-            fields[name] = f"{fields.get(name, '')} {line.strip()}".strip()
-        else:
-            name, _, value = line.partition(":")
-            name = name.strip().lower()
-            fields[name] = value.strip()
-
-
-def machine_entries(etc_apt: Path = Path("/etc/apt")) -> tuple[SourceEntry, ...]:
-    """What the machine's own apt reads, in apt's order."""
-    parts = etc_apt / "sources.list.d"
-    files = [etc_apt / "sources.list"]
-    files += sorted(parts.iterdir()) if parts.is_dir() else []
-    entries: list[SourceEntry] = []
-    for path in files:
-        parser = {".list": parse_one_line, ".sources": parse_deb822}.get(path.suffix)
-        if parser and path.is_file():
-            entries += parser(path.read_text(errors="replace"))
-    return tuple(entries)
+def machine_targets() -> tuple[IndexTarget, ...]:
+    """What the machine's own apt reads, in apt's order; nothing where there is no apt, or its
+    sources lists cannot be read.
+    """
+    if not proc.have("apt-get"):
+        return ()
+    # Without release info: also what has never been fetched.
+    command = ["apt-get", "indextargets", "--no-release-info", "--format",
+               "$(RELEASE) $(COMPONENT) $(REPO_URI)", "Created-By: Packages"]  # fmt: skip
+    rows = [line.split(" ", 2) for line in proc.run(command, check=False).stdout.splitlines()]
+    return tuple(IndexTarget(suite, component, uri.rstrip("/")) for suite, component, uri in rows)
 
 
 def mirrors(
-    archive: Archive, release: OsRelease, entries: tuple[SourceEntry, ...]
+    archive: Archive, release: OsRelease, targets: tuple[IndexTarget, ...]
 ) -> tuple[str, ...]:
     """URIs from which the machine gets its own release of ``archive``, without repeats."""
     if release.archive != archive.name:
@@ -130,11 +94,11 @@ def mirrors(
     suites = {release.codename, f"{release.codename}-updates", *archive.aliases}
     main = archive.components.split()[0]
     found = [
-        uri
-        for entry in entries
-        if "deb" in entry.types and main in entry.components and suites & set(entry.suites)
-        for uri in entry.uris
-        if not uri.startswith(("cdrom:", "file:", "copy:"))
+        target.uri
+        for target in targets
+        if target.component == main
+        and target.suite in suites
+        and not target.uri.startswith(("cdrom:", "file:", "copy:"))
     ]
     return tuple(dict.fromkeys(found))
 
@@ -145,17 +109,24 @@ class Package:
 
     name: str
     version: str
-    size: int
     sha256: str
 
 
 @dataclass(frozen=True)
 class PackageFile:
-    """A package's file as ``apt-get --print-uris`` names it."""
+    """A package's file as ``apt-get --print-uris`` names it; ``size`` in bytes."""
 
     url: str
     name: str
+    size: int
     sha256: str
+
+
+FIELD = re.compile(r"^(Package|Version|SHA256): (.*)$", re.MULTILINE)
+"""A field of a stanza of a package list, deb822(5)."""
+
+STATUS = re.compile(r"dlstatus:\d+:([\d.]+):")
+"""apt's ``APT::Status-Fd`` while it fetches: percent of all bytes."""
 
 
 @dataclass(frozen=True)
@@ -174,8 +145,8 @@ class PrivateApt:
         Raises Unavailable where the machine has no such mirror.
         """
         archive = ARCHIVES[name]
-        uris = mirrors(archive, OsRelease.read(), machine_entries())
-        if not uris or not proc.have("apt-get"):
+        uris = mirrors(archive, OsRelease.read(), machine_targets())
+        if not uris:
             raise Unavailable(f"This machine's apt has no {name.capitalize()} mirror.")
         return cls(cache.tools / f"apt-{name}-{'-'.join(suites)}", archive, uris, suites)
 
@@ -205,58 +176,59 @@ class PrivateApt:
             # Without this a suite that cannot be read is a mere warning.
             proc.run([*self._command("apt-get"), "-o", "APT::Update::Error-Mode=any", "update"])
         except proc.CommandError as error:
-            lines = [
-                line for line in error.message.splitlines() if line.strip().startswith("E:")
-            ] or error.message.splitlines()[-1:]
             raise Unavailable(
                 f"The machine's {self.archive.name} mirror does not serve "
-                f"{', '.join(self.suites)}: {' '.join(line.strip() for line in lines)}"
+                f"{', '.join(self.suites)}: {_reasons(error)}"
             ) from error
         stamp.touch()
 
     def versions(self, package: str) -> tuple[Package, ...]:
         """Versions of a package that the lists offer, newest first."""
         result = proc.run([*self._command("apt-cache"), "show", package], check=False)
+        found = [dict(FIELD.findall(stanza)) for stanza in result.stdout.split("\n\n")]
         return tuple(
-            Package(
-                stanza["package"],
-                stanza["version"],
-                int(stanza.get("size", "0")),
-                stanza.get("sha256", ""),
-            )
-            for stanza in stanzas(result.stdout)
-            if stanza.get("package") == package and "version" in stanza
+            Package(package, row["Version"], row.get("SHA256", ""))
+            for row in found
+            if row.get("Package") == package and "Version" in row
         )
 
     def download(self, package: Package, target: Path, ui: Ui) -> Path:
-        """Fetch one package file. Raises LabError if it cannot be had or is not the right one."""
-        command = [*self._command("apt-get"), "download", f"{package.name}={package.version}"]
-        files = parse_uris(proc.run([*command, "--print-uris"]).stdout)
+        """Fetch one package file. Raises what :func:`lab.host.download.fetch` does."""
+        files = self._files("download", f"{package.name}={package.version}")
         if len(files) != 1:
             raise LabError(f"apt names {len(files)} files for {package.name} {package.version}.")
-        return self._fetch(files[0], target, ui)
+        return self._fetch(replace(files[0], sha256=package.sha256), target, ui)
 
     def closure(self, packages: tuple[str, ...], into: Path, ui: Ui) -> tuple[Path, ...]:
         """Fetch packages with all that they depend on, as on a machine that has nothing."""
-        command = [*self._command("apt-get"), "install", "--print-uris", "-y", "-q"]
-        result = proc.run([*command, "--no-install-recommends", *packages])
-        files = parse_uris(result.stdout)
+        files = self._files("install", "-y", "--no-install-recommends", *packages)
         if not files:
             raise LabError(f"apt names no files for {', '.join(packages)}.")
         return tuple(self._fetch(file, into / file.name, ui) for file in files)
 
+    def _files(self, *args: str) -> tuple[PackageFile, ...]:
+        return parse_uris(proc.run([*self._command("apt-get"), "--print-uris", *args]).stdout)
+
     def _fetch(self, file: PackageFile, target: Path, ui: Ui) -> Path:
         if not file.sha256:
             raise LabError(f"The archive's lists give no SHA-256 for {file.name}.")
-        request = download.Request(file.url, target, file.sha256, self._proxy(file.url))
-        return download.fetch(request, ui)
 
-    def _proxy(self, url: str) -> str | None:
-        """The proxy that the machine's apt uses, apt.conf(5) ``Acquire::http::Proxy``."""
-        scheme = url.partition(":")[0]
-        query = ["apt-config", "shell", "proxy", f"Acquire::{scheme}::Proxy"]
-        match = re.search(r"proxy='(.*)'", proc.run(query, check=False).stdout)
-        return match[1] if match and match[1] else None
+        def bring(request: download.Request, part: Path, progress: Progress) -> None:
+            def on_line(line: str) -> None:
+                if percent := STATUS.match(line):
+                    progress.update(round(file.size * float(percent[1]) / 100), file.size)
+
+            options = ["-o", "APT::Status-Fd=1", "-o", f"Acquire::Retries={RETRIES}"]
+            command = [*self._command(HELPER), *options, "download-file", request.url, str(part)]
+            try:
+                proc.run(command, on_line=on_line)
+            except proc.CommandError as error:
+                reasons = _reasons(error)
+                if re.search(r" (403|404|410) ", reasons):
+                    raise Unavailable(reasons) from error
+                raise LabError(f"apt cannot fetch this: {reasons}", download.HINT) from error
+
+        return download.fetch(download.Request(file.url, target, file.sha256), ui, bring)
 
     def _prepare(self) -> None:
         for name in ("lists/partial", "cache/archives/partial"):
@@ -291,14 +263,14 @@ class PrivateApt:
 
 def parse_uris(text: str) -> tuple[PackageFile, ...]:
     """Lines ``'URI' file size SHA256:digest`` of ``--print-uris``; other lines are skipped."""
-    found = []
-    for line in text.splitlines():
-        match = re.fullmatch(r"'([^']+)' (\S+) (\d+)(?: (\S*))?\s*", line)
-        if match:
-            url, name, _, digest = match.groups()
-            sha256 = digest.removeprefix("SHA256:") if (digest or "").startswith("SHA256:") else ""
-            found.append(PackageFile(url, unquote(name), sha256))
-    return tuple(found)
+    rows = re.findall(r"^'([^']+)' (\S+) (\d+)(?: SHA256:(\w+))?", text, re.MULTILINE)
+    return tuple(PackageFile(url, unquote(name), int(size), sha) for url, name, size, sha in rows)
+
+
+def _reasons(error: proc.CommandError) -> str:
+    """apt's error messages."""
+    lines = [line.strip() for line in error.message.splitlines()]
+    return " ".join([line for line in lines if line.startswith("E:")] or lines[-1:])
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Fetch a file over HTTP: resumable, verified, atomic.
+"""Fetch a file: resumable, verified, atomic.
 
 The file grows as ``NAME.part``; a broken link or a killed run is continued from there by a Range
-request (RFC 9110, section 14). It gets its name only once it is whole and its SHA-256 is right.
+request (RFC 9110, section 14), this module's or apt's. It gets its name only once it is whole and
+its SHA-256 is right.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import http.client
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,8 @@ ATTEMPTS = 5
 
 PAUSE_SECONDS = 0.5
 """Before the second attempt; doubles with each further one."""
+
+HINT = "Check the network; what has arrived is kept and continued from."
 
 USER_AGENT = "seccomp-ebpf-lab"
 
@@ -61,36 +65,18 @@ def verify(path: Path, expected: str, name: str = "") -> None:
 
 @dataclass(frozen=True)
 class Request:
-    """What to fetch. ``sha256`` None: somebody else verifies. ``proxy`` None: the environment's."""
+    """What to fetch. ``sha256`` None: somebody else verifies."""
 
     url: str
     target: Path
     sha256: str | None = None
-    proxy: str | None = None
 
 
-def fetch(request: Request, ui: Ui) -> Path:
-    """The file, fetched unless it is there already; one that is there is verified again.
-
-    Raises Unavailable if the server says that there is no such file, Mismatch on a wrong digest,
-    LabError if the link does not hold. What has arrived stays for the next try.
-    """
-    target = request.target
-    if target.is_file():
-        if request.sha256 is not None:
-            verify(target, request.sha256)
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.part")
-    with ui.progress(f"download {target.name}", None, "bytes") as progress:
-        _fetch_all(request, part, progress)
-    if request.sha256 is not None:
-        verify(part, request.sha256, target.name)
-    part.replace(target)
-    return target
+Bring = Callable[[Request, Path, Progress], None]
+"""A way to fetch: has the file grow at a path, and raises what :func:`fetch` does."""
 
 
-def _fetch_all(request: Request, part: Path, progress: Progress) -> None:
+def over_http(request: Request, part: Path, progress: Progress) -> None:
     """Fetch piece after piece until the file is whole."""
     pause, failures = PAUSE_SECONDS, 0
     while True:
@@ -109,7 +95,7 @@ def _fetch_all(request: Request, part: Path, progress: Progress) -> None:
             reason = getattr(problem, "reason", problem)
             raise LabError(
                 f"Cannot fetch {request.url}: {reason} ({ATTEMPTS} attempts without a new byte).",
-                hint="Check the network; what has arrived is kept and continued from.",
+                hint=HINT,
             ) from problem
         if failures:
             time.sleep(pause)
@@ -131,7 +117,7 @@ def _fetch_once(request: Request, part: Path, progress: Progress) -> None:
     if have:
         headers["Range"] = f"bytes={have}-"
     try:
-        response = _opener(request.proxy).open(
+        response = urllib.request.urlopen(
             urllib.request.Request(request.url, headers=headers), timeout=TIMEOUT_SECONDS
         )
     except urllib.error.HTTPError as error:
@@ -158,8 +144,22 @@ def _fetch_once(request: Request, part: Path, progress: Progress) -> None:
         raise _Broken(f"connection closed at byte {done} of {total}")
 
 
-def _opener(proxy: str | None) -> urllib.request.OpenerDirector:
-    if proxy is None:
-        return urllib.request.build_opener()
-    proxies = {} if proxy == "DIRECT" else {"http": proxy, "https": proxy}
-    return urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
+def fetch(request: Request, ui: Ui, bring: Bring = over_http) -> Path:
+    """The file, fetched unless it is there already; one that is there is verified again.
+
+    Raises Unavailable if the server says that there is no such file, Mismatch on a wrong digest,
+    LabError if the link does not hold. What has arrived stays for the next try.
+    """
+    target = request.target
+    if target.is_file():
+        if request.sha256 is not None:
+            verify(target, request.sha256)
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.part")
+    with ui.progress(f"download {target.name}", None, "bytes") as progress:
+        bring(request, part, progress)
+    if request.sha256 is not None:
+        verify(part, request.sha256, target.name)
+    part.replace(target)
+    return target
