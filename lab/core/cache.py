@@ -174,7 +174,9 @@ class Cache:
         """
         name = self.entry_name(path)
         self.locks.mkdir(parents=True, exist_ok=True)
-        # filelock takes flock(2) on the same file, which is what keeps the two apart.
+        # filelock takes flock(2) on the same file, which is what keeps the two apart. POSIX locks,
+        # fcntl(2), as fasteners takes them, would not do: a process does not exclude itself, and
+        # drops its lock when it closes any descriptor of the file.
         descriptor = os.open(self._lock_path(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             try:

@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Bring a directory's files into a git repository, fast.
 
-``git add`` hashes with a collision-detecting SHA-1 on one core and compresses each file: half a
-minute for a kernel tree. The same pack and index, written with dulwich's format functions and
-OpenSSL's SHA-1 without compression, take about a third of that. Collision detection guards
-against somebody who chooses both of two files; these come from one archive whose SHA-256 is known.
+git hashes with a collision-detecting SHA-1 on one core, and so do ``git add`` and ``git
+fast-import``; the latter leaves an index to be filled, for which git reads and hashes every file
+once more. The same pack and index, written with dulwich's format functions and OpenSSL's SHA-1,
+take less than half of the processor's time. Collision detection guards against somebody who chooses
+both of two files; these come from one archive whose SHA-256 is known.
+
+For the 96 057 files of Linux 7.3.4, 1.6 GB, processor seconds on 27 November 2026, git 2.39.5:
+
+| this module | 22 |
+| `git fast-import`, `git read-tree`, `git update-index --refresh` | 49 |
+| `git add`, uncompressed into one pack (``core.bigFileThreshold=1``) | 64 |
 
 The formats are in gitformat-pack(5) and gitformat-index(5).
 """
