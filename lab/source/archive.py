@@ -198,7 +198,9 @@ def _import_archive(room: Room, fetched: Fetched, ui: Ui) -> BaseResult:
     makefile = spare / "Makefile"
     version = makefile_version(makefile.read_text()) if makefile.is_file() else "no kernel"
     if version != fetched.version:
-        raise LabError(f"{fetched.origin} was to hold Linux {fetched.version}, holds {version}.")
+        raise LabError(
+            f"{fetched.origin} should contain Linux {fetched.version} but contains {version}."
+        )
     tree = Git(spare)
     index = Path(tree.out("rev-parse", "--path-format=absolute", "--git-path", "index"))
     tree_id = import_directory(room.git_dir, spare, index, ui)

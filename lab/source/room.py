@@ -69,9 +69,13 @@ class Room:
     def result(self, key: str) -> BaseResult | None:
         """What was recorded under ``key`` (a pin or a digest), if its commit is still there."""
         row = self._rows().get(key)
-        if row is None or not Git(self.git_dir).has_commit(row["commit"]):
+        if row is None or not Git(self.git_dir).has_commit(str(row.get("commit", ""))):
             return None
-        return records.read(BaseResult, {**row, "git_dir": self.git_dir, "name": self.name})
+        try:
+            return records.read(BaseResult, {**row, "git_dir": self.git_dir, "name": self.name})
+        except ValueError:
+            # Another version of the lab recorded something else.
+            return None
 
     def last(self) -> BaseResult | None:
         """What was recorded last."""
