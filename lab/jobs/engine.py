@@ -12,7 +12,7 @@ from lab.kernel.plan import Plan
 from lab.report.files import write_all
 from lab.report.text import summary
 from lab.runs import writing
-from lab.runs.kinds import Kind
+from lab.runs.kinds import SUITE, Kind
 from lab.runs.rundir import HTML
 from lab.runs.writing import Job
 
@@ -37,7 +37,9 @@ def run(
     Raises what ends the job without a verdict of its own; the run directory has one all the same.
     """
     made = writing.run(session, kind, plan, again(plan), job, write_all, begun)
-    for line in summary(made, messages=session.ui.quiet, table=not kind.live):
+    # The suite tells what a failed test said at once, unless it is to be quiet.
+    messages = session.ui.quiet or kind not in SUITE.values()
+    for line in summary(made, messages=messages, table=not kind.live):
         session.ui.out(line)
     session.ui.out(f"  report: {made.path / HTML}")
     return ExitCode.INFRA if made.code is None else made.code

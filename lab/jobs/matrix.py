@@ -44,7 +44,8 @@ def run_matrix(
         rows: list[Row] = []
         for plan in _by_kernel(plans):
             run.ui.say(f"== profile {plan.profile.name}: {plan.profile.what}")
-            rows.append(_run_one(run, plan, options, again))
+            told = run.stage if _describes(run, plan, plans) else None
+            rows.append(_run_one(run, plan, options, again, told))
             run.event(matrix_table.EVENT, **asdict(rows[-1]))
             run.publish()
         return judge(rows)
@@ -58,7 +59,17 @@ def _by_kernel(plans: Sequence[Plan]) -> list[Plan]:
     return sorted(plans, key=lambda plan: (plan.control, order[plan.profile.configuration.name]))
 
 
-def _run_one(run: OpenRun, plan: Plan, options: TestOptions, again: Again) -> Row:
+def _describes(run: OpenRun, plan: Plan, plans: Sequence[Plan]) -> bool:
+    """Whether the kernel of a plan says what the matrix is about: the first one that can be built,
+    with patches if any of them has patches.
+    """
+    patched = any(not one.control for one in plans)
+    return not run.manifest.build.release and not (plan.control and patched)
+
+
+def _run_one(
+    run: OpenRun, plan: Plan, options: TestOptions, again: Again, told: Stage | None
+) -> Row:
     begun: list[Path] = []
 
     def begin(directory: Path) -> None:
@@ -66,15 +77,12 @@ def _run_one(run: OpenRun, plan: Plan, options: TestOptions, again: Again) -> Ro
         run.event("part", run=str(directory))
 
     def bring(stage: Stage) -> Kernel:
-        """The first kernel with patches says what the matrix is about."""
-
         def both(name: str, fields: Mapping[str, Any]) -> None:
             stage(name, fields)
-            if not run.manifest.build.release:
-                run.stage(name, fields)
+            if told is not None:
+                told(name, fields)
 
-        whole = run.manifest.applied and run.manifest.build.release
-        return pipeline.bring_kernel(run.session, plan, stage if whole or plan.control else both)
+        return pipeline.bring_kernel(run.session, plan, both)
 
     try:
         code = run_tests(run.session, plan, options, again, Hooks(begun=begin, bring=bring))
