@@ -68,9 +68,10 @@ def test_short_step_leaves_no_line(clock: Clock) -> None:
     assert stream.getvalue() == ""
 
 
-def test_unknown_total_shows_the_count_alone(clock: Clock) -> None:
+@pytest.mark.parametrize("total", [None, 3], ids=["unknown", "passed"])
+def test_without_a_total_to_go_by_the_count_is_shown_alone(clock: Clock, total: int | None) -> None:
     stream = io.StringIO()
-    with Ui(stream=stream).progress("build", None, "objects") as progress:
+    with Ui(stream=stream).progress("build", total, "objects") as progress:
         clock.now += 11
         progress.advance(7)
     assert stream.getvalue().splitlines()[0] == "build: 7 objects"

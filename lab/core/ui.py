@@ -78,9 +78,10 @@ class PlainProgress:
             self._line(f"{amount(self.done, self.unit)} in {seconds:.0f} s")
 
     def _count(self) -> str:
-        if not self.total:
+        # A total may be an estimate (the steps of the last build): once passed, it says nothing.
+        if not self.total or self.done > self.total:
             return amount(self.done, self.unit)
-        percent = min(100, 100 * self.done // self.total)
+        percent = 100 * self.done // self.total
         return f"{amount(self.done, self.unit)} of {amount(self.total, self.unit)} ({percent}%)"
 
     def _line(self, text: str) -> None:
